@@ -1,0 +1,1 @@
+"""The pool-management front end of the Dynamic Sessions Emulator."""

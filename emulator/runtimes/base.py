@@ -1,0 +1,100 @@
+"""The contract between `pool` and whatever runs a session's container."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from emulator.errors import EmulatorError
+from emulator.resources.model import SessionPool
+
+
+class RuntimeFailure(EmulatorError):
+    """A container could not be started, stopped or listed; the message says why and what to do."""
+
+
+class RuntimeUnavailable(RuntimeFailure):
+    """The engine does not answer at all (as against: it answered no)."""
+
+
+class ImageMissing(RuntimeFailure):
+    """The image is not on the engine and cannot be had."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where an instance listens: `http://host:port`, or a Unix socket (`uds`, a path)."""
+
+    url: str
+    uds: str | None = None
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to start: an instance for `pool`, named `guid`; `identifier` is None for a warm one."""
+
+    pool: SessionPool
+    guid: str
+    identifier: str | None = None
+
+
+@dataclass(frozen=True)
+class Instance:
+    """A running container (or child process) that can hold one session.
+
+    `created_at` in seconds since the epoch, by the runtime's own clock. `image` is what it runs, by id.
+    """
+
+    guid: str
+    pool_key: str
+    address: Address
+    image: str
+    created_at: float
+    identifier: str | None = None
+
+
+@dataclass(frozen=True)
+class Exit:
+    """An instance ended without being asked to. `code` is its exit status where known."""
+
+    guid: str
+    code: int | None
+    oom: bool = False
+    reason: str = ""
+
+
+class Runtime(Protocol):
+    """Starts, stops and watches instances. Every call may raise `RuntimeFailure`."""
+
+    name: str
+
+    async def prepare(self, pool: SessionPool) -> str:
+        """Make sure `pool` can start; return the id of the image it will run. Raises `ImageMissing`."""
+
+    async def start(self, start: Start) -> Instance:
+        """Start an instance and return once it answers; on failure nothing is left behind."""
+
+    async def stop(self, guid: str) -> None:
+        """End an instance and remove all that belongs to it; of one that is gone: nothing to do."""
+
+    async def list(self) -> list[Instance]:
+        """Every running instance of this emulator, also those started by an earlier process."""
+
+    def watch(self) -> AsyncIterator[Exit]:
+        """Exits as they happen, until cancelled."""
+
+    async def logs(self, guid: str, tail: int = 200) -> str:
+        """The last `tail` lines of an instance's console."""
+
+    async def metadata(self, pool: SessionPool) -> dict[str, object]:
+        """What is installed in the pool's sessions (`GET /metadata`), read from the image."""
+
+    async def ping(self) -> None:
+        """Return if the runtime can serve; raise `RuntimeUnavailable` with the reason if not."""
+
+    async def sweep(self) -> list[str]:
+        """Remove every instance and leftover of this emulator; returns what was removed."""
+
+    async def aclose(self) -> None:
+        """Let go of connections and threads (not of instances)."""
