@@ -27,10 +27,10 @@ class _Movable:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def _wait(self, timeout: float | None) -> None:
+    async def _wait(self, at_most: float | None) -> None:
         moved = self._moved
         try:
-            await asyncio.wait_for(moved.wait(), timeout)
+            await asyncio.wait_for(moved.wait(), at_most)
         except TimeoutError:
             return
 
@@ -72,7 +72,7 @@ class SystemClock(_Movable):
 
     def set_scale(self, scale: float) -> None:
         if not 0 < scale <= 1_000_000:
-            raise ValueError(f"scale must be above 0 and at most 1,000,000 emulated seconds a second; got {scale}")
+            raise ValueError(f"scale must be above 0 and at most 1,000,000; got {scale}")
         self._base, self._real = self.now(), _monotonic()
         self.scale = scale
         self._announce()

@@ -78,7 +78,7 @@ class Runtime(Protocol):
     async def stop(self, guid: str) -> None:
         """End an instance and remove all that belongs to it; of one that is gone: nothing to do."""
 
-    async def list(self) -> list[Instance]:
+    async def instances(self) -> list[Instance]:
         """Every running instance of this emulator, also those started by an earlier process."""
 
     def watch(self) -> AsyncIterator[Exit]:

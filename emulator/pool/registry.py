@@ -1,0 +1,139 @@
+"""All pools of the emulator, and the tasks that keep them: sweeping, watching exits, adopting."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterable
+
+from emulator.pool.pool import Pool, Shared
+from emulator.pool.session import Session
+from emulator.resources.model import SessionPool
+from emulator.runtimes.base import Exit, RuntimeFailure
+
+log = logging.getLogger("emulator.pool")
+
+
+class Registry:
+    """Pools by resource id; the first one is the default. Open it once, close it once."""
+
+    def __init__(self, shared: Shared) -> None:
+        self.shared = shared
+        self._pools: dict[str, Pool] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def pools(self) -> list[Pool]:
+        return list(self._pools.values())
+
+    @property
+    def default(self) -> Pool | None:
+        return next(iter(self._pools.values()), None)
+
+    def get(self, key: str) -> Pool | None:
+        return self._pools.get(key.lower())
+
+    def named(self, name: str) -> Pool | None:
+        """The first pool of that name, whatever its group."""
+        return next((p for p in self._pools.values() if p.spec.name.lower() == name.lower()), None)
+
+    async def open(self, specs: Iterable[SessionPool]) -> None:
+        """Adopt this emulator's own sessions, sweep what belongs to no one, start filling the pools.
+
+        An engine that does not answer is not an error here: pools say so and recover when it does.
+        """
+        for spec in specs:
+            self._pools[spec.key] = Pool(spec, self.shared)
+        try:
+            await self._adopt()
+        except RuntimeFailure as error:
+            log.warning("running sessions could not be listed: %s", error)
+            self.shared.events.emit("runtime.unavailable", str(error))
+        self._tasks = [
+            asyncio.create_task(self.shared.sweeper.run(), name="sweeper"),
+            asyncio.create_task(self._watch(), name="watch"),
+        ]
+        for pool in self._pools.values():
+            pool.open()
+
+    async def _adopt(self) -> None:
+        claims = self.shared.ledger.open()
+        for instance in await self.shared.runtime.instances():
+            claim = claims.pop(instance.guid, None)
+            pool = self._pools.get(claim.pool) if claim else None
+            if claim is not None and pool is not None:
+                pool.adopt(instance, claim)
+            else:
+                # Unclaimed: it may or may not have served somebody, so nobody else may ever get it.
+                await self.shared.runtime.stop(instance.guid)
+                self.shared.events.emit("instance.swept", "belonged to no session", session=instance.guid)
+        for guid in claims:
+            self.shared.ledger.release(guid)
+            with contextlib.suppress(RuntimeFailure):
+                await self.shared.runtime.stop(guid)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for exit_ in self.shared.runtime.watch():
+                    if not any(pool.exited(exit_) for pool in self._pools.values()):
+                        log.debug("an instance nobody holds has exited: %s", exit_)
+            except RuntimeFailure as error:
+                self.shared.events.emit("runtime.unavailable", str(error))
+            await asyncio.sleep(1)  # the event stream broke: real time, since the engine lives in it
+            await self._find_missed_exits()
+
+    async def _find_missed_exits(self) -> None:
+        """After the event stream was broken, end sessions whose instance is no longer there."""
+        try:
+            alive = {instance.guid for instance in await self.shared.runtime.instances()}
+        except RuntimeFailure:
+            return
+        for pool in self._pools.values():
+            for session in pool.sessions:
+                if session.instance is not None and session.guid not in alive:
+                    pool.exited(Exit(session.guid, None, reason="was gone when the engine answered again"))
+
+    async def put(self, spec: SessionPool) -> bool:
+        """Create or update a pool; True when it is new."""
+        if (pool := self._pools.get(spec.key)) is not None:
+            await pool.update(spec)
+            return False
+        pool = self._pools[spec.key] = Pool(spec, self.shared)
+        self.shared.events.emit("pool.created", f"{spec.container_type} pool", pool=spec.name)
+        pool.open()
+        return True
+
+    async def delete(self, key: str) -> list[str] | None:
+        """Remove a pool and all it runs; None if there is none of that id."""
+        pool = self._pools.get(key.lower())
+        if pool is None:
+            return None
+        removed = await pool.close("the pool was deleted")
+        self._pools.pop(key.lower(), None)
+        self.shared.events.emit("pool.deleted", f"{len(removed)} instances removed", pool=pool.spec.name)
+        return removed
+
+    def session_by_guid(self, guid: str) -> tuple[Pool, Session] | None:
+        for pool in self._pools.values():
+            for session in pool.sessions:
+                if session.guid == guid:
+                    return pool, session
+        return None
+
+    async def reset(self) -> list[str]:
+        """End every session of every pool; returns the guids removed."""
+        removed = await asyncio.gather(*(pool.reset("reset was asked for") for pool in self._pools.values()))
+        return [guid for guids in removed for guid in guids]
+
+    async def close(self, *, keep: bool) -> None:
+        """Stop working: with `keep` sessions stay for the next start, otherwise everything is removed."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if keep:
+            await asyncio.gather(*(pool.detach() for pool in self._pools.values()))
+        else:
+            await asyncio.gather(*(pool.close("the emulator stops") for pool in self._pools.values()))
+        self.shared.ledger.close()

@@ -1,0 +1,170 @@
+"""The warm set: instances started before anybody asked, so that a claim costs no engine call."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections import deque
+from collections.abc import Callable
+
+from emulator.clock import Clock
+from emulator.pool.events import EventLog
+from emulator.pool.sweeper import Sweeper
+from emulator.resources.model import SessionPool
+from emulator.runtimes.base import Exit, Instance, Runtime, Start
+
+log = logging.getLogger("emulator.pool")
+
+FIRST_RETRY = 1.0
+LAST_RETRY = 60.0
+
+
+class WarmSet:
+    """Ready and starting instances of one pool.
+
+    `room` says how many instances the pool may still have started; the set never starts more. A start that
+    fails, or a ready instance that dies, is retried after 1, 2, 4 … at most 60 seconds of the clock.
+    """
+
+    def __init__(
+        self,
+        pool: SessionPool,
+        runtime: Runtime,
+        clock: Clock,
+        sweeper: Sweeper,
+        events: EventLog,
+        room: Callable[[], int],
+    ) -> None:
+        self.pool = pool
+        self.target = 0
+        self.failure: BaseException | None = None
+        self._runtime = runtime
+        self._clock = clock
+        self._sweeper = sweeper
+        self._events = events
+        self._room = room
+        self._ready: deque[Instance] = deque()
+        self._starting: deque[asyncio.Task[Instance]] = deque()
+        self._stopping: set[asyncio.Task[None]] = set()
+        self._retry = FIRST_RETRY
+        self._waiting_to_retry = False
+        self._closed = False
+        self.changed = asyncio.Event()
+
+    @property
+    def ready(self) -> int:
+        return len(self._ready)
+
+    @property
+    def starting(self) -> int:
+        return len(self._starting)
+
+    @property
+    def size(self) -> int:
+        """Instances that exist or are about to, for the pool's total."""
+        return len(self._ready) + len(self._starting) + len(self._stopping)
+
+    def claim(self) -> Instance | None:
+        """A ready instance, or None. It is the caller's from here on."""
+        return self._ready.popleft() if self._ready else None
+
+    def claim_starting(self) -> asyncio.Task[Instance] | None:
+        """A start already under way, or None; the caller gets its result instead of the set."""
+        return self._starting.popleft() if self._starting else None
+
+    def fill(self) -> None:
+        """Start what is missing, in the background."""
+        if self._closed or self._waiting_to_retry:
+            return
+        while len(self._ready) + len(self._starting) < self.target and self._room() > 0:
+            guid = str(uuid.uuid4())
+            task = asyncio.create_task(self._start(guid), name=f"warm {self.pool.name}")
+            self._starting.append(task)
+            task.add_done_callback(self._started)
+
+    async def _start(self, guid: str) -> Instance:
+        await self._runtime.prepare(self.pool)
+        return await self._runtime.start(Start(self.pool, guid))
+
+    def _started(self, task: asyncio.Task[Instance]) -> None:
+        if task not in self._starting:
+            return  # claimed while it started: its outcome is the claimer's
+        self._starting.remove(task)
+        if task.cancelled():
+            return
+        if (error := task.exception()) is not None:
+            self._failed(error)
+            return
+        instance = task.result()
+        self.failure, self._retry = None, FIRST_RETRY
+        self._ready.append(instance)
+        self._events.emit(
+            "instance.ready", "warm instance started", pool=self.pool.name, session=instance.guid
+        )
+        self.changed.set()
+
+    def _failed(self, failure: BaseException) -> None:
+        if self.failure is None or str(self.failure) != str(failure):
+            self._events.emit("instance.failed", str(failure), pool=self.pool.name)
+        self.failure = failure
+        self.changed.set()
+        self._back_off()
+
+    def _back_off(self) -> None:
+        if self._waiting_to_retry or self._closed:
+            return
+        self._waiting_to_retry = True
+        self._sweeper.at(self._clock.now() + self._retry, self._try_again)
+        self._retry = min(self._retry * 2, LAST_RETRY)
+
+    def _try_again(self) -> None:
+        self._waiting_to_retry = False
+        self.fill()
+
+    def exited(self, exit_: Exit) -> bool:
+        """Forget a ready instance that died; True if it was one of ours."""
+        for instance in self._ready:
+            if instance.guid == exit_.guid:
+                self._ready.remove(instance)
+                self._events.emit(
+                    "instance.exited",
+                    f"warm instance exited with code {exit_.code}{', out of memory' if exit_.oom else ''}",
+                    pool=self.pool.name,
+                    session=exit_.guid,
+                )
+                self._stop(instance)
+                self._back_off()
+                return True
+        return False
+
+    def _stop(self, instance: Instance) -> None:
+        task = asyncio.create_task(self._runtime.stop(instance.guid))
+        self._stopping.add(task)
+        task.add_done_callback(self._stopped)
+
+    def _stopped(self, task: asyncio.Task[None]) -> None:
+        self._stopping.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("a warm instance of pool %s could not be removed: %s", self.pool.name, error)
+        self.changed.set()
+
+    def trim(self, to: int) -> None:
+        """Stop ready instances beyond `to`."""
+        while len(self._ready) > to:
+            self._stop(self._ready.pop())
+
+    async def drain(self) -> list[str]:
+        """Stop every warm instance, also those still starting; returns their guids."""
+        self._closed = True
+        removed = [instance.guid for instance in self._ready]
+        starts = list(self._starting)
+        self._starting.clear()
+        self.trim(0)
+        for outcome in await asyncio.gather(*starts, return_exceptions=True):
+            if isinstance(outcome, Instance):
+                removed.append(outcome.guid)
+                self._stop(outcome)
+        while self._stopping:
+            await asyncio.wait(self._stopping)
+        return removed
