@@ -1,0 +1,89 @@
+"""Reading a huge printed text without unpacking it: its beginning, and how long it is.
+
+A kernel sends what one `print` wrote as one JSON message. 100 MB of it decoded would need several times
+that in the proxy's memory, only to be cut to the limit.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+
+# Messages below this many bytes are decoded whole.
+BIG = 1_000_000
+_CHUNK = 4_000_000
+_HEAD = re.compile(rb'"text"\s*:\s*"')
+_NAME = re.compile(rb'"name"\s*:\s*"(stdout|stderr)"')
+_TOKENS = re.compile(rb'(?:[^"\\]+|\\u[0-9a-fA-F]{4}|\\[^u])*')
+_CONTINUATION = bytes(range(0x80, 0xC0))
+
+
+def read(body: memoryview, limit: int) -> tuple[str, str, int] | None:
+    """`(stream name, first limit characters, length in characters)` of a stream message's content."""
+    front, back = bytes(body[:200]), bytes(body[-200:])
+    head, name = _HEAD.search(front), _NAME.search(front) or _NAME.search(back)
+    if head is None or name is None:
+        return None
+    text = body[head.end() :]
+    # The text ends at the last quote, or before the name where that comes second.
+    tail = _NAME.search(back)
+    if tail is not None:
+        cut = re.search(rb'"\s*,\s*"name"\s*:\s*"(?:stdout|stderr)"\s*}\s*$', back)
+        end = cut.start() if cut else -1
+    else:
+        end = back.rfind(b'"')
+    if end < 0:
+        return None
+    text = text[: len(text) - (len(back) - end)]
+    return name[1].decode(), beginning(text, limit), length(text)
+
+
+def beginning(text: memoryview, limit: int) -> str:
+    """The first `limit` characters of the inside of a JSON string."""
+    # No character takes more than 12 bytes: two \\uXXXX for one outside the basic plane.
+    whole = _TOKENS.match(bytes(text[: limit * 12]))
+    raw = whole[0] if whole else b""
+    try:
+        value = json.loads('"' + raw.decode("utf-8", "ignore") + '"', strict=False)
+    except ValueError:
+        return ""
+    return str(value)[:limit]
+
+
+def length(text: memoryview) -> int:
+    """How many characters the inside of a JSON string stands for."""
+    return sum(_length(chunk) for chunk in _chunks(text))
+
+
+def _length(chunk: bytes) -> int:
+    if b"\\" in chunk:
+        chunk = chunk.replace(b"\\\\", b"x")
+        units = chunk.count(b"\\u")
+        simple = chunk.count(b"\\") - units
+        # A pair of \\u escapes for one character outside the basic plane: the second half does not count.
+        halves = len(re.findall(rb"\\u[dD][c-fC-F]", chunk)) if units else 0
+    else:
+        units = simple = halves = 0
+    characters = len(chunk.translate(None, delete=_CONTINUATION))
+    return characters - simple - 5 * units - halves
+
+
+def _chunks(text: memoryview) -> Iterator[bytes]:
+    start = 0
+    while start < len(text):
+        end = min(start + _CHUNK, len(text))
+        # Never cut inside an escape: step back to where the last dozen bytes hold no backslash.
+        while end < len(text) and end > start + 1 and b"\\" in bytes(text[max(start, end - 12) : end]):
+            end -= 1
+            if end <= start + _CHUNK // 2:
+                end = _between_tokens(text, start, start + _CHUNK)
+                break
+        yield bytes(text[start:end])
+        start = end
+
+
+def _between_tokens(text: memoryview, start: int, end: int) -> int:
+    """The last place before `end` that is not inside an escape, where escapes follow each other closely."""
+    whole = _TOKENS.match(bytes(text[start:end]))
+    return start + len(whole[0]) if whole and whole[0] else end
