@@ -15,11 +15,12 @@ class Subnets:
 
     def __init__(self, cidr: str) -> None:
         self.cidr = cidr
-        network = ipaddress.ip_network(cidr)
-        self._free = deque(network.subnets(new_prefix=PREFIX)) if network.prefixlen <= PREFIX else deque()
-        self._taken: dict[str, ipaddress.IPv4Network | ipaddress.IPv6Network] = {}
+        network = ipaddress.IPv4Network(cidr)
+        usable = network.prefixlen <= PREFIX
+        self._free = deque(network.subnets(new_prefix=PREFIX) if usable else ())
+        self._taken: dict[str, ipaddress.IPv4Network] = {}
 
-    def take(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    def take(self) -> ipaddress.IPv4Network:
         """A subnet nobody else was given. Raises `RuntimeFailure` when the range is used up."""
         if not self._free:
             raise RuntimeFailure(

@@ -1,0 +1,1 @@
+"""Everything that speaks HTTP: one module a surface, one forwarder into sessions."""

@@ -1,0 +1,88 @@
+"""The streaming reverse proxy: a request goes into a session, and its answer comes back, chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from multidict import CIMultiDict
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import Receive, Scope, Send
+
+from emulator.http.upstream import Upstreams
+from emulator.pool.session import Session
+
+HOP_BY_HOP = frozenset(
+    ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"]
+    + ["te", "trailer", "transfer-encoding", "upgrade"]
+)
+"""Headers of one connection, not of the message (RFC 9110 section 7.6.1)."""
+
+CHUNK = 65_536
+
+
+def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Headers without those of this hop, also without what `Connection` names."""
+    named = {
+        token.strip().lower()
+        for name, value in headers
+        if name.lower() == b"connection"
+        for token in value.decode("latin-1").split(",")
+    }
+    drop = HOP_BY_HOP | named
+    decoded = ((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
+    return [(name, value) for name, value in decoded if name.lower() not in drop]
+
+
+def request_headers(scope: Scope, *, authorization: bool) -> CIMultiDict[str]:
+    """What the session sees: end-to-end headers, `X-Forwarded-*`, no token unless `authorization`."""
+    headers = CIMultiDict(end_to_end(scope["headers"]))
+    headers.pop("expect", None)  # the 100-continue was between the caller and us
+    if not authorization:
+        headers.popall("authorization", None)
+    client = (scope.get("client") or ("unknown", 0))[0]
+    before = headers.get("x-forwarded-for")
+    headers["x-forwarded-for"] = f"{before}, {client}" if before else client
+    headers["x-forwarded-proto"] = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    headers["x-forwarded-host"] = headers.get("host", "")
+    return headers
+
+
+async def forward(
+    upstreams: Upstreams,
+    session: Session,
+    scope: Scope,
+    receive: Receive,
+    send: Send,
+    *,
+    target: str,
+    authorization: bool = False,
+    extra: tuple[tuple[str, str], ...] = (),
+) -> int:
+    """Carry one HTTP exchange; returns the status. `target` is the encoded path and query inside.
+
+    Once the answer has begun an error can only cut the connection, which is what the caller then sees.
+    Nothing that was sent is ever sent again.
+    """
+    headers = request_headers(scope, authorization=authorization)
+    has_body = "content-length" in headers or any(
+        name.lower() == b"transfer-encoding" for name, _ in scope["headers"]
+    )
+    body = _body(Request(scope, receive)) if has_body else None
+    async with upstreams.request(session, scope["method"], target, headers=headers, data=body) as answer:
+        out = [(name.lower(), value) for name, value in end_to_end(list(answer.raw_headers))]
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*out, *extra]]
+        await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+        async for chunk in answer.content.iter_any():
+            await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        return answer.status
+
+
+async def _body(request: Request) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            if chunk:
+                yield chunk
+    except ClientDisconnect as gone:
+        # aiohttp closes the connection into the session, so the container sees the cut as well.
+        raise ConnectionResetError("the caller went away") from gone

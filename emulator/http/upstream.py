@@ -1,0 +1,106 @@
+"""Connections into sessions: one client a session, so that no connection ever crosses from one to another."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from emulator.errors import SessionContainerExited, UpstreamTimeout, UpstreamUnreachable
+from emulator.pool.session import Session
+from emulator.runtimes.base import Instance
+
+EXIT_NEWS_SECONDS = 2.0
+"""How long a broken connection waits for the runtime to tell that (and how) the container ended."""
+
+# Shorter than the 5 s after which common servers (uvicorn, Node) close an idle connection: a request sent
+# on one that is just being closed would be lost.
+KEEP_ALIVE_SECONDS = 2.0
+
+
+class Upstreams:
+    """aiohttp clients by session guid. Times in seconds."""
+
+    def __init__(self, connect_timeout: float = 5.0) -> None:
+        self._connect_timeout = connect_timeout
+        self._clients: dict[str, aiohttp.ClientSession] = {}
+
+    def client(self, instance: Instance) -> aiohttp.ClientSession:
+        client = self._clients.get(instance.guid)
+        if client is None:
+            client = self._clients[instance.guid] = aiohttp.ClientSession(
+                connector=_connector(instance),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                max_line_size=65_536,
+                max_field_size=65_536,
+            )
+        return client
+
+    async def forget(self, guid: str) -> None:
+        """Close a session's connections; of one never connected to: nothing to do."""
+        if (client := self._clients.pop(guid, None)) is not None:
+            await client.close()
+
+    async def aclose(self) -> None:
+        for guid in list(self._clients):
+            await self.forget(guid)
+
+    @asynccontextmanager
+    async def request(
+        self, session: Session, method: str, target: str, *, at_most: float | None = None, **options: Any
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """One request into `session`; `target` is path and query, already encoded.
+
+        `at_most` bounds the wait for the whole exchange (None: no bound). Raises `SessionContainerExited`
+        when the container ended meanwhile, `UpstreamTimeout`, or `UpstreamUnreachable`.
+        """
+        instance = session.running
+        url = URL(instance.address.url + target, encoded=True)
+        if at_most is not None:
+            options["timeout"] = aiohttp.ClientTimeout(total=at_most, sock_connect=self._connect_timeout)
+        try:
+            async with self.client(instance).request(method, url, allow_redirects=False, **options) as answer:
+                yield answer
+        except TimeoutError as error:
+            raise UpstreamTimeout(
+                f"The session '{session.identifier}' did not answer within {at_most or self._connect_timeout:g} s."
+            ) from error
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise await explain(session, error) from error
+
+
+def _connector(instance: Instance) -> aiohttp.BaseConnector:
+    if instance.address.uds is not None:
+        return aiohttp.UnixConnector(instance.address.uds, limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
+    return aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, use_dns_cache=False)
+
+
+async def explain(session: Session, error: BaseException) -> UpstreamUnreachable | SessionContainerExited:
+    """Why a connection into `session` broke: its container exited (and how), or it is just not answering."""
+    try:
+        async with asyncio.timeout(EXIT_NEWS_SECONDS):
+            await session.ended.wait()
+    except TimeoutError:
+        pass
+    if (exit_ := session.exit) is not None:
+        memory = " because it ran out of memory" if exit_.oom else ""
+        how = exit_.reason or f"exited with code {exit_.code}{memory}"
+        return SessionContainerExited(
+            f"The container of session '{session.identifier}' {how}. "
+            "The next request with this identifier gets a new, empty session."
+        )
+    if session.gone.is_set():
+        return SessionContainerExited(
+            f"The session '{session.identifier}' was stopped while the request was being served."
+        )
+    return UpstreamUnreachable(
+        f"The session '{session.identifier}' cannot be reached on {session.running.address.url}: "
+        f"{type(error).__name__}: {error}"
+    )

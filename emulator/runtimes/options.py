@@ -1,0 +1,73 @@
+"""What every runtime needs to know about starting sessions, with the limits that apply to each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from emulator.resources.model import ContainerType, Probe, SessionPool
+
+MIB = 1024 * 1024
+PROXY_PORT = 6000
+
+KEPT_CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETGID",
+    "SETUID",
+)
+"""What ordinary images need as root inside (package managers, dropping to a user); no raw sockets."""
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """Limits and names for starting a session. Times in seconds, memory in bytes.
+
+    `images`: image of each built-in container type. `own_container`: id of the container the emulator
+    itself runs in, `""` on a host, None to find out.
+    """
+
+    instance: str = "default"
+    images: Mapping[ContainerType, str] = field(default_factory=dict)
+    subnets: str = "10.213.0.0/16"
+    start_concurrency: int = 2
+    start_timeout: float = 120.0
+    cpu: float | None = None
+    memory: int | None = 1024 * MIB
+    pids: int = 512
+    log_size: str = "10m"
+    capabilities: tuple[str, ...] = KEPT_CAPABILITIES
+    own_container: str | None = None
+    pull: bool = True
+
+    def image(self, pool: SessionPool) -> str:
+        if pool.template is not None:
+            return pool.template.image
+        return pool.emulator.image or self.images[pool.container_type]
+
+    def limits(self, pool: SessionPool) -> tuple[float | None, int | None]:
+        """(cores, bytes) a session of `pool` may use; None: no limit."""
+        own = pool.template or pool.emulator
+        return (own.cpu or self.cpu, own.memory or self.memory)
+
+
+def target_port(pool: SessionPool) -> int:
+    return pool.template.target_port if pool.template is not None else PROXY_PORT
+
+
+def environment(pool: SessionPool) -> dict[str, str]:
+    """Environment the runtime adds to what the image sets."""
+    if pool.template is not None:
+        return dict(pool.template.env)
+    return {"ENABLE_EGRESS": "true" if pool.egress else "false", **dict(pool.emulator.env)}
+
+
+def startup_probe(pool: SessionPool) -> Probe | None:
+    """How to tell that an instance can serve; None: its port takes connections."""
+    if pool.template is None:
+        return Probe("Startup", "/health", PROXY_PORT)
+    return next((probe for probe in pool.template.probes if probe.type.lower() == "startup"), None)

@@ -1,0 +1,242 @@
+"""Sessions as child processes on Unix sockets: the default where no Docker Engine answers."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from emulator.resources.model import ContainerType, SessionPool
+from emulator.runtimes import sandbox
+from emulator.runtimes.base import Address, Exit, ImageMissing, Instance, RuntimeFailure, Start
+from emulator.runtimes.options import StartOptions, environment, startup_probe
+from emulator.runtimes.readiness import wait_until_ready
+
+log = logging.getLogger("emulator.runtimes.process")
+
+KERNELS = {ContainerType.PYTHON: "python3", ContainerType.NODE: "javascript", ContainerType.SHELL: "bash"}
+TERMINATE_SECONDS = 2.0
+
+_CONFIG = """\
+kind: CodeInterpreterConfig
+apiVersion: v1
+metadata:
+  name: code-interpreter
+spec:
+  logging: {{logLevel: 1}}
+  kernel: {{name: {kernel}, port: 6000, isAsynchronousExecutionSupported: true}}
+  healthProbe: {{code: "1+1"}}
+  codeExecution: {{enableAutoBase64Decoding: false, defaultTimeoutSeconds: 60}}
+  fileOperation: {{maxUploadFileSizeLimitInMBs: 128, dataDirectoryPath: {data}}}
+"""
+
+
+@dataclass
+class _Child:
+    process: asyncio.subprocess.Process
+    folder: Path
+    pool_key: str
+    log: deque[str] = field(default_factory=lambda: deque(maxlen=2_000))
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class ProcessRuntime:
+    """The interpreter proxy as a child, inside bubblewrap where that works.
+
+    Serves built-in pools only: a CustomContainer pool needs an engine. Children end with the emulator, so
+    there is nothing to adopt after a crash.
+    """
+
+    name = "process"
+
+    def __init__(self, options: StartOptions) -> None:
+        self._options = options
+        # Short, since the path of a Unix socket has at most 107 bytes.
+        self._root = Path(tempfile.mkdtemp(prefix="dse-"))
+        self._children: dict[str, _Child] = {}
+        self._exits: asyncio.Queue[Exit] = asyncio.Queue()
+        self._starts = asyncio.Semaphore(max(1, options.start_concurrency))
+        self.bwrap = sandbox.bubblewrap()
+
+    async def ping(self) -> None:
+        return None
+
+    async def prepare(self, pool: SessionPool) -> str:
+        if pool.template is not None:
+            raise ImageMissing(
+                f"pool {pool.name} is a CustomContainer pool, which needs a Docker Engine; "
+                "start one and run the emulator with --runtime docker"
+            )
+        if (
+            importlib.util.find_spec("interpreter_proxy") is None
+            or importlib.util.find_spec("ipykernel") is None
+        ):
+            raise ImageMissing(
+                "the process runtime needs the session packages; "
+                "pip install 'dynamic-sessions-emulator[process]', or start a Docker Engine"
+            )
+        if pool.container_type is ContainerType.NODE and _javascript_kernel() is None:
+            raise ImageMissing(
+                f"pool {pool.name} needs the ijavascript kernel, which is not installed on this machine; "
+                "npm install -g ijavascript && ijsinstall, or start a Docker Engine"
+            )
+        return f"process:{pool.container_type}"
+
+    async def start(self, start: Start) -> Instance:
+        image = await self.prepare(start.pool)
+        async with self._starts:
+            folder = self._root / start.guid[:8]
+            child = await self._spawn(start, folder)
+            self._children[start.guid] = child
+            address = Address("http://localhost", str(folder / "run" / "proxy.sock"))
+
+            async def ended() -> str | None:
+                code = child.process.returncode
+                return (
+                    None
+                    if code is None
+                    else f"it exited with code {code}: {' | '.join(list(child.log)[-8:])}"
+                )
+
+            try:
+                limit = self._options.start_timeout
+                await wait_until_ready(address, startup_probe(start.pool), limit, ended)
+            except BaseException:
+                await asyncio.shield(self.stop(start.guid))
+                raise
+        child.tasks.append(asyncio.create_task(self._wait(start.guid, child)))
+        return Instance(start.guid, start.pool.key, address, image, time.time(), start.identifier)
+
+    async def _spawn(self, start: Start, folder: Path) -> _Child:
+        run, data = folder / "run", folder / "data"
+        run.mkdir(parents=True)
+        data.mkdir(mode=0o777)
+        seen = sandbox.DATA if self.bwrap else str(data)
+        kernel = KERNELS[start.pool.container_type]
+        config = run / "codeInterpreterConf.yaml"
+        config.write_text(_CONFIG.format(kernel=kernel, data=seen), encoding="utf-8")
+        command = [sys.executable, "-m", "interpreter_proxy"]
+        command += ["--uds", str(run / "proxy.sock"), "--config", str(config)]
+        if self.bwrap:
+            command = sandbox.wrapped(
+                self.bwrap, command, run=run, data=data, hide=[self._root], egress=start.pool.egress
+            )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                cwd=data,
+                env=self._environment(start.pool, kernel),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                preexec_fn=sandbox.die_with_parent,
+            )
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise RuntimeFailure(f"a session process could not be started: {error}") from error
+        child = _Child(process, folder, start.pool.key)
+        child.tasks.append(asyncio.create_task(_collect(child)))
+        return child
+
+    def _environment(self, pool: SessionPool, kernel: str) -> dict[str, str]:
+        # Nothing of the emulator's own environment: it may hold the user's cloud credentials.
+        kept = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+        base = {name: os.environ[name] for name in kept if name in os.environ}
+        home = "/tmp" if self.bwrap else str(self._root)  # noqa: S108 - a private tmpfs in there
+        python = os.pathsep.join(path for path in sys.path if path and Path(path).is_dir())
+        mode = {"CODE_INTERPRETER_MODE": "shell"} if pool.container_type is ContainerType.SHELL else {}
+        return {
+            **base,
+            "HOME": home,
+            "PYTHONPATH": python,
+            "CODE_INTERPRETER_KERNEL_NAME": kernel,
+            **mode,
+            **environment(pool),
+        }
+
+    async def _wait(self, guid: str, child: _Child) -> None:
+        code = await child.process.wait()
+        if guid in self._children:
+            self._exits.put_nowait(Exit(guid, code, oom=False))
+
+    async def stop(self, guid: str) -> None:
+        child = self._children.pop(guid, None)
+        if child is None:
+            return
+        _signal(child.process, signal.SIGTERM)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(child.process.wait(), TERMINATE_SECONDS)
+        _signal(child.process, signal.SIGKILL)
+        await child.process.wait()
+        await asyncio.to_thread(shutil.rmtree, child.folder, True)
+
+    async def instances(self) -> list[Instance]:
+        return []
+
+    async def watch(self) -> AsyncIterator[Exit]:
+        while True:
+            yield await self._exits.get()
+
+    async def logs(self, guid: str, tail: int = 200) -> str:
+        child = self._children.get(guid)
+        return "\n".join(list(child.log)[-tail:]) if child else ""
+
+    async def metadata(self, pool: SessionPool) -> dict[str, object]:
+        await self.prepare(pool)
+        kernel = KERNELS[pool.container_type]
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "interpreter_proxy.metadata",
+            env=self._environment(pool, kernel),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        output, _ = await process.communicate()
+        loaded: dict[str, object] = json.loads(output)
+        return loaded
+
+    async def sweep(self) -> list[str]:
+        guids = list(self._children)
+        await asyncio.gather(*(self.stop(guid) for guid in guids))
+        return guids
+
+    async def aclose(self) -> None:
+        await self.sweep()
+        await asyncio.to_thread(shutil.rmtree, self._root, True)
+
+
+def _signal(process: asyncio.subprocess.Process, number: int) -> None:
+    """To the child's whole group: a session may have started processes of its own."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+async def _collect(child: _Child) -> None:
+    assert child.process.stdout is not None  # noqa: S101 - it was asked for above
+    rest = b""
+    while chunk := await child.process.stdout.read(65_536):
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[-65_536:]  # a line without an end does not grow the emulator
+        child.log.extend(line.decode("utf-8", "replace") for line in lines)
+
+
+def _javascript_kernel() -> Path | None:
+    homes = [
+        Path.home() / ".local/share/jupyter",
+        Path("/usr/local/share/jupyter"),
+        Path("/usr/share/jupyter"),
+    ]
+    places = (home / "kernels" / "javascript" / "kernel.json" for home in homes)
+    return next((place for place in places if place.exists()), None)

@@ -1,0 +1,67 @@
+"""How the process runtime locks a session in: bubblewrap where it is installed, nothing otherwise."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+DATA = "/mnt/data"
+
+
+def bubblewrap() -> str | None:
+    """Path of a bubblewrap that works here, or None (not installed, or namespaces are forbidden)."""
+    found = shutil.which("bwrap")
+    if found is None:
+        return None
+    trial = [found, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "true"]
+    try:
+        done = subprocess.run(trial, capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return found if done.returncode == 0 else None
+
+
+def wrapped(
+    bwrap: str, command: list[str], *, run: Path, data: Path, hide: list[Path], egress: bool
+) -> list[str]:
+    """`command` in namespaces of its own: own network unless `egress`, the system read-only.
+
+    `run` (the socket's folder) keeps its path, `data` becomes /mnt/data, and what is under `hide` (the
+    emulator's state: keys, other sessions) is not there.
+    """
+    arguments = [bwrap, "--unshare-all", *(["--share-net"] if egress else [])]
+    arguments += ["--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev"]
+    arguments += ["--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/mnt"]  # noqa: S108
+    for path in [*hide, Path.home(), Path("/root")]:
+        # Home directories hold tokens; but an interpreter installed below one must stay readable.
+        if path.is_dir() and path != Path("/"):
+            arguments += ["--tmpfs", str(path)]
+    for needed in dict.fromkeys(_needed()):
+        arguments += ["--ro-bind", needed, needed]
+    return [*arguments, "--bind", str(run), str(run), "--bind", str(data), DATA, "--chdir", DATA, *command]
+
+
+def _needed() -> list[str]:
+    """Folders the session's Python runs from, wherever they are."""
+    package = Path(__file__).resolve().parents[2]
+    roots = [
+        sys.prefix,
+        sys.base_prefix,
+        str(package / "proxy_image"),
+        str(Path(sys.executable).resolve().parents[1]),
+    ]
+    roots += [path for path in sys.path if path and Path(path).is_dir()]
+    return [root for root in roots if root not in ("/usr", "/")]
+
+
+def die_with_parent() -> None:
+    """Ask Linux to kill this process when its parent dies; run in the child before it becomes the session."""
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig, sigkill = 1, 9
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, sigkill)
+        os.setpgid(0, 0)
