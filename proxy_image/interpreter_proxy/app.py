@@ -24,10 +24,10 @@ from .executions import Execution, Executions
 from .files import FileRoutes
 from .health import Health
 from .kernel import Kernel
-from .process import KernelProcess, Launch
 from .render import json_response
 from .requests import CODE_MISSING, parse
 from .settings import Settings
+from .spawn import Launch, Spawned
 from .storage import Storage
 
 log = logging.getLogger("interpreter_proxy")
@@ -153,7 +153,7 @@ _HANDLERS: dict[Any, Any] = {
 }
 
 
-def interpreter_app(config: Config, settings: Settings, launch: Launch, first: KernelProcess) -> Starlette:
+def interpreter_app(config: Config, settings: Settings, launch: Launch, first: Spawned) -> Starlette:
     """The application in front of a kernel whose first process has been started already."""
     kernel = Kernel(launch, first, grace=settings.interrupt_grace, start_timeout=settings.start_timeout)
     executions = Executions(kernel, config)

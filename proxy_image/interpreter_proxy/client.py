@@ -48,14 +48,14 @@ class KernelClient:
     """The three channels to one kernel process; to be used and closed on the event loop."""
 
     def __init__(self, process: KernelProcess) -> None:
-        self._key = process.key
+        self._key = process.spawned.key
         # One thread for ZeroMQ's own work, ended with the kernel it belongs to.
         self._context = zmq.Context()
         self._runs: dict[str, Run] = {}
         self._requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._heard = asyncio.Event()
         self._dead = False
-        address = process.address
+        address = process.spawned.address
         self._iopub = Channel(self._context, zmq.SUB, address("iopub_port"), self._on_iopub)
         self._shell = Channel(self._context, zmq.DEALER, address("shell_port"), self._on_reply)
         self._control = Channel(self._context, zmq.DEALER, address("control_port"), self._on_reply)

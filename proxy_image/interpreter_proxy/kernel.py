@@ -11,7 +11,8 @@ from typing import Any
 from .instance import Ending, KernelInstance
 from .languages import Language, language
 from .output import Collector
-from .process import Death, KernelProcess, Launch
+from .process import Death, KernelProcess
+from .spawn import Launch, Spawned
 
 log = logging.getLogger("interpreter_proxy")
 
@@ -38,9 +39,9 @@ class TimeLimit:
 class Kernel:
     """Runs code in the session's kernel; `run` is the task that keeps it alive."""
 
-    def __init__(self, launch: Launch, first: KernelProcess, *, grace: float, start_timeout: float) -> None:
+    def __init__(self, launch: Launch, first: Spawned, *, grace: float, start_timeout: float) -> None:
         self._launch = launch
-        self._first: KernelProcess | None = first
+        self._first: Spawned | None = first
         self._grace = grace
         self._start_timeout = start_timeout
         self._instance: KernelInstance | None = None
@@ -65,7 +66,7 @@ class Kernel:
         pause = 0.0
         try:
             while True:
-                process = self._first or KernelProcess(self._launch)
+                process = KernelProcess(self._launch, self._first)
                 self._first = None
                 instance = self._instance = KernelInstance(process, self._grace)
                 usable = await self._bring_up(instance)
@@ -81,7 +82,7 @@ class Kernel:
                 self._instance.process.end()
                 await asyncio.wait([self._instance.death])
             elif self._first is not None:
-                self._first.end()
+                KernelProcess(self._launch, self._first).end()
 
     async def execute(
         self, code: str, collector: Collector, limit: TimeLimit, *, aside: bool = False

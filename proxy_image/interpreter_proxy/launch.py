@@ -11,8 +11,8 @@ from pathlib import Path
 from .config import Config
 from .errors import ConfigurationError
 from .kernelspec import find
-from .process import KernelProcess, Launch
 from .settings import Settings
+from .spawn import Launch, Spawned, spawn
 from .users import KernelUser, kernel_user
 
 
@@ -24,7 +24,7 @@ class Prepared:
     settings: Settings
     user: KernelUser
     launch: Launch | None
-    process: KernelProcess | None
+    spawned: Spawned | None
     lines: tuple[str, ...]  # log lines from before logging was set up
 
 
@@ -50,7 +50,7 @@ def prepare(config: Config, settings: Settings, environment: Mapping[str, str]) 
     ]
     launch = Launch(spec, user, directory, dict(environment))
     try:
-        process = KernelProcess(launch)
+        spawned = spawn(launch)
     except OSError as error:
         program = spec.command("")[0]
         found = shutil.which(program) or "not found"
@@ -59,4 +59,4 @@ def prepare(config: Config, settings: Settings, environment: Mapping[str, str]) 
         ) from None
     if user.other:
         lines.append(f"The kernel runs as user '{user.name}'.")
-    return Prepared(config, settings, user, launch, process, tuple(lines))
+    return Prepared(config, settings, user, launch, spawned, tuple(lines))

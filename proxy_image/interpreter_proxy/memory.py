@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from pathlib import Path
 
 # cgroup v2, cgroup v1 (both as a container sees its own), and the whole machine as the last resort.
@@ -25,7 +26,7 @@ def killed_so_far() -> dict[str, int]:
     return counters
 
 
-def killed_since(before: dict[str, int]) -> bool:
+def killed_since(before: Mapping[str, int]) -> bool:
     """Whether any counter moved; with no counter to read, a SIGKILL nobody here sent counts as yes."""
     now = killed_so_far()
     return not now or any(value > before.get(path, 0) for path, value in now.items())

@@ -122,8 +122,8 @@ class Collector:
             self.value, self.jupyter = self.language.value(data), plain(data)
         elif kind == "display_data" and isinstance(data, dict) and not self._figure(data):
             # ⚑ ours: what is displayed and no picture reads like something printed.
-            if text := plain(data):
-                self.stdout.line(text + "\n")
+            text = plain(data)
+            self.stdout.line(text + "\n" if text else "")
 
     def _figure(self, data: Mapping[str, Any]) -> bool:
         for mime, name in _IMAGES.items():

@@ -1,28 +1,18 @@
-"""One kernel process: started as the kernel's user, signalled, watched, its death explained."""
+"""One kernel process on the event loop: signalled, watched, its death explained."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from . import memory
-from .environment import kernel_environment
-from .kernelspec import KernelSpec
-from .users import KernelUser
+from .spawn import Launch, Spawned, remove, spawn
 
 _TAIL = 8_192  # bytes of the kernel's own stderr kept for explaining a death
-_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
-# A Unix socket's path holds 107 bytes; a long TMPDIR would not leave room for ours.
-_LONGEST_TMP = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,69 +33,21 @@ class Death:
         return f"it was ended by signal {self.signal_number} ({name})"
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """Everything that is needed to start a kernel, as often as it takes."""
-
-    spec: KernelSpec
-    user: KernelUser
-    directory: str
-    environment: Mapping[str, str]
-
-
 class KernelProcess:
-    """A started kernel. Usable before an event loop runs, so that it starts while the proxy imports."""
+    """A started kernel: the one given, or a new one."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, spawned: Spawned | None = None) -> None:
+        self.spawned = spawned or spawn(launch)
         self.launch = launch
-        self.key = os.urandom(32).hex()
         self.killed = False
-        self._oom_before = memory.killed_so_far()
-        tmp = tempfile.gettempdir()
-        self.directory = tempfile.mkdtemp(prefix="kernel-", dir=tmp if len(tmp) <= _LONGEST_TMP else "/tmp")  # noqa: S108
-        self.connection_file = f"{self.directory}/connection.json"
-        connection = {"transport": "ipc", "ip": f"{self.directory}/k", "key": self.key, **_PORTS}
-        connection |= {"signature_scheme": "hmac-sha256", "kernel_name": launch.spec.name}
-        Path(self.connection_file).write_text(json.dumps(connection))
-        user = launch.user
-        if user.other:
-            os.chown(self.connection_file, user.uid, user.gid)
-            os.chown(self.directory, user.uid, user.gid)
-        self._stderr, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        os.set_blocking(writing, True)
+        self._popen = self.spawned.popen
+        self._stderr = self.spawned.stderr
         self._tail = b""
-        try:
-            self._popen = self._start(writing)
-        except BaseException:
-            os.close(self._stderr)
-            shutil.rmtree(self.directory, ignore_errors=True)
-            raise
-        finally:
-            os.close(writing)
-        memory.volunteer(self._popen.pid)
-
-    def _start(self, stderr: int) -> subprocess.Popen[bytes]:
-        user = self.launch.user
-        account = {"user": user.uid, "group": user.gid, "extra_groups": user.groups} if user.other else {}
-        return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-            self.launch.spec.command(self.connection_file),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=stderr,
-            cwd=self.launch.directory,
-            env=kernel_environment(self.launch.environment, self.launch.spec, user),
-            start_new_session=True,
-            **account,
-        )
 
     @property
     def pid(self) -> int:
         """The kernel's process id, which is also its process group."""
         return self._popen.pid
-
-    def address(self, port: str) -> str:
-        """The ZeroMQ address of one of its channels, e.g. `shell_port`."""
-        return f"ipc://{self.directory}/k-{_PORTS[port]}"
 
     def signal(self, number: int) -> None:
         """Signals the kernel and what it started; nothing happens when it is gone."""
@@ -145,11 +87,13 @@ class KernelProcess:
             os.killpg(self.pid, signal.SIGKILL)  # what it started and left behind in its group
         with contextlib.suppress(OSError):
             os.close(self._stderr)
-        shutil.rmtree(self.directory, ignore_errors=True)
+        remove(self.spawned.directory)
         code = self._popen.returncode
         if code is None or code >= 0:
             return Death(code, None)
-        out_of_memory = code == -signal.SIGKILL and not self.killed and memory.killed_since(self._oom_before)
+        out_of_memory = (
+            code == -signal.SIGKILL and not self.killed and memory.killed_since(self.spawned.killed_before)
+        )
         return Death(None, -code, out_of_memory)
 
     def _read_stderr(self) -> None:

@@ -23,9 +23,9 @@ def serve(prepared: Prepared, *, uds: str | None, host: str, port: int) -> None:
     log.configure(prepared.config.logging)
     for line in prepared.lines:
         logger.info(line)
-    if prepared.launch is None or prepared.process is None:
+    if prepared.launch is None or prepared.spawned is None:
         raise NotImplementedError
-    app = interpreter_app(prepared.config, prepared.settings, prepared.launch, prepared.process)
+    app = interpreter_app(prepared.config, prepared.settings, prepared.launch, prepared.spawned)
     config = uvicorn.Config(
         app,
         uds=uds,
