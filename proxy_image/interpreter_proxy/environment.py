@@ -18,10 +18,8 @@ _OWN = {"JUPYTER_TOKEN", "PYTHONHOME", "PYTHONPATH", "VIRTUAL_ENV", "__PYVENV_LA
 def user_environment(environment: Mapping[str, str], user: KernelUser) -> dict[str, str]:
     """`environment` without the proxy's own parts, with HOME, USER and LOGNAME of the account."""
     result = {key: value for key, value in environment.items() if key not in _OWN}
-    own = str(Path(__file__).parents[1])
-    paths = [p for p in environment.get("PYTHONPATH", "").split(os.pathsep) if p and Path(p) != Path(own)]
-    if paths:
-        result["PYTHONPATH"] = os.pathsep.join(paths)
+    if "PYTHONPATH" in environment and sys.flags.ignore_environment:
+        result["PYTHONPATH"] = environment["PYTHONPATH"]  # not what the proxy runs from: it is the user's
     virtualenv = environment.get("VIRTUAL_ENV")
     if virtualenv and virtualenv != sys.prefix:
         result["VIRTUAL_ENV"] = virtualenv

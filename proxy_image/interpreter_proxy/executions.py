@@ -91,11 +91,10 @@ class Executions:
             raise execution_not_found(execution_id)
         return execution
 
-    async def close(self) -> None:
-        """Abandons what runs."""
+    def abandon(self) -> None:
+        """Ends what runs: whoever waits for it is told so."""
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self, execution: Execution) -> None:
         request = execution.request
@@ -108,6 +107,9 @@ class Executions:
                 async with self._channel:
                     began = time.monotonic()
                     await self._in_kernel(request, collector)
+        except asyncio.CancelledError:
+            collector.fail("ConnectionClosed", "The session is being stopped.")
+            raise
         except Exception as error:
             log.exception("The execution %s failed inside the proxy.", execution.id)
             collector.fail("InternalServerError", f"The proxy failed: {error!r}")

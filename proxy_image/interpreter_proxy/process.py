@@ -9,7 +9,7 @@ import signal
 import subprocess
 from dataclasses import dataclass
 
-from . import memory
+from . import children, memory
 from .spawn import Launch, Spawned, remove, spawn
 
 _TAIL = 8_192  # bytes of the kernel's own stderr kept for explaining a death
@@ -41,6 +41,7 @@ class KernelProcess:
         self.launch = launch
         self.killed = False
         self._popen = self.spawned.popen
+        children.own(self._popen.pid)
         self._stderr = self.spawned.stderr
         self._tail = b""
 
@@ -83,6 +84,7 @@ class KernelProcess:
         return self._tail.decode("utf-8", "replace").strip()
 
     def _bury(self) -> Death:
+        children.disown(self.pid)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)  # what it started and left behind in its group
         with contextlib.suppress(OSError):

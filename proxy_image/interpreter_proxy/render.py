@@ -76,17 +76,16 @@ def headers(execution: Execution, query: Mapping[str, str], began: float) -> dic
     if outcome := execution.outcome:
         result["X-Ms-Container-Execution-Duration"] = str(outcome.milliseconds)
         result["X-Ms-Execution-Request-Time"] = str(outcome.milliseconds)
-        cut = [
-            f"{name}={length}"
-            for name, text, length in (
-                ("stdout", outcome.stdout, outcome.stdout_length),
-                ("stderr", outcome.stderr, outcome.stderr_length),
-            )
-            if length > len(text)
-        ]
-        if cut:
-            result[TRUNCATED] = ",".join(cut)
+        result |= truncated(
+            stdout=(outcome.stdout, outcome.stdout_length), stderr=(outcome.stderr, outcome.stderr_length)
+        )
     return result
+
+
+def truncated(**streams: tuple[str, int]) -> dict[str, str]:
+    """The header that names each cut stream's full length; nothing when none was cut."""
+    cut = [f"{name}={length}" for name, (text, length) in streams.items() if length > len(text)]
+    return {TRUNCATED: ",".join(cut)} if cut else {}
 
 
 def _header(value: str) -> str:
