@@ -12,8 +12,10 @@ from emulator.http.upstream import Upstreams
 from emulator.pool.session import Session
 
 HOP_BY_HOP = frozenset(
-    ["connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"]
-    + ["te", "trailer", "transfer-encoding", "upgrade"]
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade"),
+    )
 )
 """Headers of one connection, not of the message (RFC 9110 section 7.6.1)."""
 
@@ -35,12 +37,12 @@ def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 def request_headers(scope: Scope, *, authorization: bool) -> CIMultiDict[str]:
     """What the session sees: end-to-end headers, `X-Forwarded-*`, no token unless `authorization`."""
-    headers = CIMultiDict(end_to_end(scope["headers"]))
+    headers: CIMultiDict[str] = CIMultiDict(end_to_end(scope["headers"]))
     headers.pop("expect", None)  # the 100-continue was between the caller and us
     if not authorization:
         headers.popall("authorization", None)
-    client = (scope.get("client") or ("unknown", 0))[0]
-    before = headers.get("x-forwarded-for")
+    client: str = (scope.get("client") or ("unknown", 0))[0]
+    before: str | None = headers.get("x-forwarded-for")
     headers["x-forwarded-for"] = f"{before}, {client}" if before else client
     headers["x-forwarded-proto"] = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
     headers["x-forwarded-host"] = headers.get("host", "")

@@ -69,8 +69,9 @@ class Upstreams:
             async with self.client(instance).request(method, url, allow_redirects=False, **options) as answer:
                 yield answer
         except TimeoutError as error:
+            waited = at_most or self._connect_timeout
             raise UpstreamTimeout(
-                f"The session '{session.identifier}' did not answer within {at_most or self._connect_timeout:g} s."
+                f"The session '{session.identifier}' did not answer within {waited:g} s."
             ) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise await explain(session, error) from error

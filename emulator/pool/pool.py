@@ -98,6 +98,10 @@ class Pool:
         since = self._shared.clock.now() if session.in_flight else session.last_accessed_at
         return since + (lifecycle.cooldown or 0.0)
 
+    async def metadata(self) -> dict[str, object]:
+        """What is installed in the pool's sessions. Raises `RuntimeFailure` when the image cannot be read."""
+        return await self._shared.runtime.metadata(self.spec)
+
     # -- coming in ---------------------------------------------------------------------------------------
 
     async def acquire(self, identifier: str) -> Lease:

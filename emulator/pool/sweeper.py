@@ -7,6 +7,7 @@ import heapq
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from emulator.clock import Clock
 
@@ -38,7 +39,7 @@ class Sweeper:
             self._earlier.clear()
             self._start_due()
             sleep = self._clock.sleep_until(self._heap[0][0]) if self._heap else None
-            waits = [asyncio.ensure_future(self._earlier.wait())]
+            waits: list[asyncio.Future[Any]] = [asyncio.ensure_future(self._earlier.wait())]
             if sleep is not None:
                 waits.append(asyncio.ensure_future(sleep))
             try:

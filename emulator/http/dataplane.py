@@ -1,0 +1,110 @@
+"""One pool's data plane: who is asking, then which route, then the room that serves it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from emulator.errors import MethodNotAllowed, RequestNotSupported, RouteNotFound
+from emulator.http.context import Call, Plane, read_query
+from emulator.http.files import files
+from emulator.http.forward import forward
+from emulator.http.interpreter import execute, get_execution
+from emulator.http.sessions import list_sessions, management, metadata, session
+from emulator.http.versions import Family
+from emulator.http.websocket import forward_websocket
+from emulator.pool.pool import Pool
+from emulator.resources.model import SessionPool
+
+
+class Guard(Protocol):
+    """Who may use a pool. Raises `Unauthenticated` (401) or `Forbidden` (403), each with its reason."""
+
+    def admit(self, authorization: str | None, pool: SessionPool | None) -> None: ...
+
+
+_SESSION_ROUTES = {"session": session, "listsessions": list_sessions, "metadata": metadata}
+
+
+class DataPlane:
+    """Serves requests below a pool's management endpoint."""
+
+    def __init__(self, plane: Plane, guard: Guard) -> None:
+        self.plane = plane
+        self._guard = guard
+
+    async def serve(
+        self, pool: Pool, segments: list[str], raw_rest: str, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """`segments` decoded, `raw_rest` as sent: both are what follows the pool in the path."""
+        self._guard.admit(_authorization(scope), pool.spec)
+        raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
+        call = Call(self.plane, pool, scope, receive, send, segments, raw_path, read_query(scope))
+        if not pool.spec.container_type.built_in and (segments[:1] != [".management"]):
+            await self._custom(call, raw_rest)
+            return
+        if scope["type"] == "websocket":
+            raise RouteNotFound("Built-in pools have no WebSocket routes.")
+        answer = await self._built_in(call)
+        if answer is not None:
+            await answer(scope, receive, send)
+
+    async def _custom(self, call: Call, raw_rest: str) -> None:
+        identifier = call.identifier()
+        query = call.scope["query_string"].decode("latin-1")
+        target = raw_rest + (f"?{query}" if query else "")
+        pass_token = call.pool.spec.emulator.forward_authorization
+        async with call.session(identifier) as lease:
+            carry = forward_websocket if call.scope["type"] == "websocket" else forward
+            await carry(
+                self.plane.upstreams,
+                lease.session,
+                call.scope,
+                call.receive,
+                call.send,
+                target=target,
+                authorization=pass_token,
+            )
+
+    async def _built_in(self, call: Call) -> Response | None:
+        match [segment.lower() for segment in call.segments[:2]], len(call.segments):
+            case ["python", "execute"], 2:
+                return await _posted(call, Family.PYTHON)
+            case ["code", "execute"], 2:
+                return await _posted(call, Family.CODE)
+            case ["executions"], 1:
+                return await _posted(call, Family.EXECUTIONS)
+            case ["executions", _], 2:
+                if call.method not in ("GET", "HEAD"):
+                    raise MethodNotAllowed(f"{call.method} is not allowed here.", headers={"Allow": "GET"})
+                return await get_execution(call, call.segments[1])
+            case ["files", *_], _:
+                return await files(call, call.segments[1:])
+            case [".management", *_], _:
+                return await management(call, call.segments[1:])
+            case [("session" | "listsessions" | "metadata") as name], 1:
+                return await _SESSION_ROUTES[name](call)
+            case ["python", "uploadfile"], 2:
+                call.segments = ["files", "upload"]
+                return await files(call, ["upload"])
+            case ["python", "downloadfile"], 2:
+                return await files(call, ["content", call.query.get("filename", "")])
+        path = "/" + "/".join(call.segments)
+        raise RequestNotSupported(
+            f"The path '{path}' is not supported by session pool '{call.pool.spec.name}'."
+        )
+
+
+async def _posted(call: Call, family: Family) -> Response:
+    if call.method != "POST":
+        raise MethodNotAllowed(f"{call.method} is not allowed here; use POST.", headers={"Allow": "POST"})
+    return await execute(call, family)
+
+
+def _authorization(scope: Scope) -> str | None:
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            return str(value.decode("latin-1"))
+    return None

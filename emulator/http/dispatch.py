@@ -1,0 +1,118 @@
+"""The front door: which of the emulator's surfaces a request is for."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emulator.errors import PoolNotFound, ServiceError
+from emulator.http.answers import error_answer, unexpected
+from emulator.http.dataplane import DataPlane, Guard, _authorization
+from emulator.pool.pool import Pool
+from emulator.pool.registry import Registry
+from emulator.resources.model import SessionPool
+
+log = logging.getLogger("emulator.http")
+
+
+@dataclass(frozen=True)
+class Surface:
+    """An ASGI app for paths that `owns` (decoded, lower-case, non-empty segments) says are its own."""
+
+    app: ASGIApp
+
+    def owns(self, segments: list[str]) -> bool:
+        raise NotImplementedError
+
+
+class Dispatcher:
+    """Picks admin API, another surface, or a pool; turns service errors into answers."""
+
+    def __init__(
+        self, registry: Registry, data_plane: DataPlane, guard: Guard, surfaces: list[Surface]
+    ) -> None:
+        self._registry = registry
+        self._data_plane = data_plane
+        self._guard = guard
+        self._surfaces = surfaces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            return
+        started = False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] != "websocket.close"
+            await send(message)
+
+        try:
+            await self._route(scope, receive, watched_send)
+        except ServiceError as error:
+            if started:  # the answer has begun: all that is left is to cut the connection
+                log.warning("an answer was cut off: %s", error)
+                raise
+            await self._answer(error, scope, receive, send)
+        except Exception as error:
+            if started:
+                raise
+            await unexpected(error)(scope, receive, send)
+
+    async def _answer(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        log.info(
+            "%s %s → %s %s: %s",
+            scope.get("method", "WS"),
+            path,
+            error.status,
+            error.code,
+            error.reason or error,
+        )
+        await error_answer(error)(scope, receive, send)
+
+    async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
+        raw = scope["raw_path"].decode("latin-1").split("?")[0]
+        raw_segments = [part for part in raw.split("/") if part]
+        segments = [unquote(part) for part in raw_segments]
+        lower = [part.lower() for part in segments]
+        by_host = self._by_host(scope) if lower[:1] != [".emulator"] else None
+        if by_host is None:
+            for surface in self._surfaces:
+                if surface.owns(lower):
+                    await surface.app(scope, receive, send)
+                    return
+        skip = (
+            6
+            if lower[::2][:3] == ["subscriptions", "resourcegroups", "sessionpools"] and len(lower) >= 6
+            else 0
+        )
+        pool = by_host or (self._by_path(segments) if skip else self._registry.default)
+        if pool is None:
+            self._guard.admit(_authorization(scope), None)  # a stranger learns nothing about what exists
+            raise PoolNotFound(self._not_found(segments, skip))
+        rest = "/" + "/".join(raw_segments[skip:])
+        if skip == 0 and not pool.spec.container_type.built_in:
+            rest = raw or "/"  # untouched, doubled slashes included
+        elif raw.endswith("/") and len(rest) > 1:
+            rest += "/"
+        await self._data_plane.serve(pool, segments[skip:], rest, scope, receive, send)
+
+    def _by_host(self, scope: Scope) -> Pool | None:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+        first, dot, _ = host.partition(".")
+        return self._registry.named(first) if dot else None
+
+    def _by_path(self, segments: list[str]) -> Pool | None:
+        _, subscription, _, group, _, name = segments[:6]
+        key = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.App/sessionPools/{name}"
+        return self._registry.get(key)
+
+    def _not_found(self, segments: list[str], skip: int) -> str:
+        if not skip:
+            return "The emulator has no session pool; create one with 'dynamic-sessions pool create'."
+        known: list[SessionPool] = [pool.spec for pool in self._registry.pools]
+        there = ", ".join(pool.endpoint_path for pool in known) or "none"
+        return f"Session pool '/{'/'.join(segments[:6])}' is not found. Pools of this emulator: {there}"
