@@ -42,9 +42,9 @@ def request_headers(scope: Scope, *, authorization: bool) -> CIMultiDict[str]:
     if not authorization:
         headers.popall("authorization", None)
     client: str = (scope.get("client") or ("unknown", 0))[0]
-    before: str | None = headers.get("x-forwarded-for")
+    before = headers.get("x-forwarded-for", "")
     headers["x-forwarded-for"] = f"{before}, {client}" if before else client
-    headers["x-forwarded-proto"] = {"ws": "http", "wss": "https"}.get(scope["scheme"], scope["scheme"])
+    headers["x-forwarded-proto"] = scope["scheme"].replace("ws", "http")
     headers["x-forwarded-host"] = headers.get("host", "")
     return headers
 

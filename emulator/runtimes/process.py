@@ -155,12 +155,11 @@ class ProcessRuntime:
         kept = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
         base = {name: os.environ[name] for name in kept if name in os.environ}
         home = "/tmp" if self.bwrap else str(self._root)  # noqa: S108 - a private tmpfs in there
-        python = os.pathsep.join(path for path in sys.path if path and Path(path).is_dir())
         mode = {"CODE_INTERPRETER_MODE": "shell"} if pool.container_type is ContainerType.SHELL else {}
         return {
             **base,
             "HOME": home,
-            "PYTHONPATH": python,
+            "PYTHONPATH": os.pathsep.join(sandbox.python_path()),
             "CODE_INTERPRETER_KERNEL_NAME": kernel,
             **mode,
             **environment(pool),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import site
 import subprocess
 import sys
 from pathlib import Path
@@ -44,16 +45,18 @@ def wrapped(
     return [*arguments, "--bind", str(run), str(run), "--bind", str(data), DATA, "--chdir", DATA, *command]
 
 
+def python_path() -> list[str]:
+    """Where the session's Python finds the proxy and the kernel: this interpreter's own packages."""
+    import interpreter_proxy
+
+    proxy = Path(interpreter_proxy.__file__).resolve().parents[1]
+    return list(dict.fromkeys([*site.getsitepackages(), str(proxy)]))
+
+
 def _needed() -> list[str]:
     """Folders the session's Python runs from, wherever they are."""
-    package = Path(__file__).resolve().parents[2]
-    roots = [
-        sys.prefix,
-        sys.base_prefix,
-        str(package / "proxy_image"),
-        str(Path(sys.executable).resolve().parents[1]),
-    ]
-    roots += [path for path in sys.path if path and Path(path).is_dir()]
+    interpreter = Path(sys.executable).resolve().parents[1]
+    roots = [sys.prefix, sys.base_prefix, str(interpreter), *python_path()]
     return [root for root in roots if root not in ("/usr", "/")]
 
 
