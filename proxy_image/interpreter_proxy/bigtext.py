@@ -15,7 +15,6 @@ BIG = 1_000_000
 _CHUNK = 4_000_000
 _HEAD = re.compile(rb'"text"\s*:\s*"')
 _NAME = re.compile(rb'"name"\s*:\s*"(stdout|stderr)"')
-_TOKENS = re.compile(rb'(?:[^"\\]+|\\u[0-9a-fA-F]{4}|\\[^u])*')
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
@@ -36,14 +35,14 @@ def read(body: memoryview, limit: int) -> tuple[str, str, int] | None:
     if end < 0:
         return None
     text = text[: len(text) - (len(back) - end)]
-    return name[1].decode(), beginning(text, limit), length(text)
+    return name[1].decode(), beginning(text, limit) if limit else "", length(text)
 
 
 def beginning(text: memoryview, limit: int) -> str:
     """The first `limit` characters of the inside of a JSON string."""
     # No character takes more than 12 bytes: two \\uXXXX for one outside the basic plane.
-    whole = _TOKENS.match(bytes(text[: limit * 12]))
-    raw = whole[0] if whole else b""
+    raw = bytes(text[: limit * 12])
+    raw = raw[: _whole(raw)] if len(raw) < len(text) else raw
     try:
         value = json.loads('"' + raw.decode("utf-8", "ignore") + '"', strict=False)
     except ValueError:
@@ -72,18 +71,19 @@ def _length(chunk: bytes) -> int:
 def _chunks(text: memoryview) -> Iterator[bytes]:
     start = 0
     while start < len(text):
-        end = min(start + _CHUNK, len(text))
-        # Never cut inside an escape: step back to where the last dozen bytes hold no backslash.
-        while end < len(text) and end > start + 1 and b"\\" in bytes(text[max(start, end - 12) : end]):
-            end -= 1
-            if end <= start + _CHUNK // 2:
-                end = _between_tokens(text, start, start + _CHUNK)
-                break
-        yield bytes(text[start:end])
-        start = end
+        chunk = bytes(text[start : start + _CHUNK])
+        if start + len(chunk) < len(text):
+            chunk = chunk[: _whole(chunk)]
+        yield chunk
+        start += len(chunk)
 
 
-def _between_tokens(text: memoryview, start: int, end: int) -> int:
-    """The last place before `end` that is not inside an escape, where escapes follow each other closely."""
-    whole = _TOKENS.match(bytes(text[start:end]))
-    return start + len(whole[0]) if whole and whole[0] else end
+def _whole(data: bytes) -> int:
+    """How much of the inside of a JSON string can be taken without cutting an escape in two."""
+    last = data.rfind(b"\\", -6)
+    if last < 0:
+        return len(data)
+    # Of a row of backslashes, every second one is escaped by the one before it.
+    row = last + 1 - len(data[: last + 1].rstrip(b"\\"))
+    needed = 6 if data[last + 1 : last + 2] == b"u" else 2
+    return len(data) if row % 2 == 0 or last + needed <= len(data) else last

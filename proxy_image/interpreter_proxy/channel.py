@@ -35,6 +35,11 @@ class Channel:
         self._loop.add_reader(self._descriptor, self._drain)
         self._drain()
 
+    @property
+    def busy(self) -> bool:
+        """Whether the handler is still at a message, with others perhaps waiting behind it."""
+        return self._slow is not None
+
     def send(self, frames: Sequence[bytes]) -> None:
         """Queues one message; it leaves when the kernel has its socket open."""
         self._socket.send_multipart(frames, zmq.NOBLOCK)

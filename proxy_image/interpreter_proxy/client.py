@@ -23,10 +23,11 @@ _FIRST_WORD = 0.02
 class Run:
     """One execute_request: `reply` comes when the code is done, `idle` after its last output."""
 
-    def __init__(self, message_id: str, collector: Collector | None) -> None:
+    def __init__(self, message_id: str, collector: Collector | None, output: Channel) -> None:
         loop = asyncio.get_running_loop()
         self.message_id = message_id
         self.collector = collector
+        self._output = output
         self.reply: asyncio.Future[dict[str, Any]] = loop.create_future()
         self.started: asyncio.Future[None] = loop.create_future()
         self.idle: asyncio.Future[None] = loop.create_future()
@@ -37,6 +38,8 @@ class Run:
         reply = await asyncio.shield(self.reply)
         loop = asyncio.get_running_loop()
         while self.collector is not None and not self.idle.done():
+            if self._output.busy:
+                self.last_heard = loop.time()
             left = self.last_heard + _IDLE_GRACE - loop.time()
             if left <= 0:
                 break
@@ -77,7 +80,7 @@ class KernelClient:
         """Sends code. A silent run leaves no trace in the kernel's history and needs no collector."""
         if self._dead:
             raise ConnectionError("the kernel is gone")
-        run = Run(wire.new_id(), collector)
+        run = Run(wire.new_id(), collector, self._iopub)
         self._runs[run.message_id] = run
         content = {
             "code": code,

@@ -35,7 +35,7 @@ class KernelInstance:
         self.info: dict[str, Any] = {}
         self.running = 0
         self._grace = grace
-        self._aside: set[Run] = set()
+        self._in_turn: set[Run] = set()
         self._client = KernelClient(process)
         self.death: asyncio.Task[Death] = asyncio.create_task(self._watch())
 
@@ -73,7 +73,7 @@ class KernelInstance:
         try:
             if aside and self.subshells:
                 return await self._in_subshell(code, collector, seconds)
-            return await self._in_main(code, collector, seconds, aside)
+            return await self._in_main(code, collector, seconds)
         except ConnectionError:
             await asyncio.wait([self.death])
             return Ending.DIED
@@ -84,14 +84,14 @@ class KernelInstance:
         """Ends the kernel; `death` tells when it is gone."""
         self.process.kill()
 
-    async def _in_main(self, code: str, collector: Collector, seconds: float, aside: bool) -> Ending:
+    async def _in_main(self, code: str, collector: Collector, seconds: float) -> Ending:
         run = self._client.execute(code, collector)
         try:
-            if aside:
-                self._aside.add(run)
-            elif self._aside:
-                # A kernel without subshells may still be busy with an asynchronous run, which has its own
-                # limit: the time of this one begins when its turn comes.
+            others = bool(self._in_turn)
+            self._in_turn.add(run)
+            if others:
+                # A kernel without subshells has another run to finish, with a limit of its own: the time
+                # of this one begins with its turn, else the interrupt would hit the other.
                 turn: list[asyncio.Future[Any]] = [run.started, run.reply]
                 await asyncio.wait(turn, return_when=asyncio.FIRST_COMPLETED)
             try:
@@ -101,12 +101,11 @@ class KernelInstance:
             await self._after(reply)
             return Ending.FINISHED
         finally:
-            self._aside.discard(run)
+            self._in_turn.discard(run)
             self._client.forget(run)
 
     async def _stop(self, run: Run) -> Ending:
-        run.collector, collector = None, run.collector
-        del collector  # the interrupt's own traceback is nobody's output
+        run.collector = None  # the interrupt's own traceback is nobody's output
         await self._interrupt()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(run.finished(), self._grace)

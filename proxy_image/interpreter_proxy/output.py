@@ -13,8 +13,8 @@ from . import bigtext
 from .languages import NO_VALUE, Language, plain
 from .wire import Message
 
-# A value larger than this many bytes on the wire is not unpacked; its JSON is at most 16 million characters.
-_LARGEST_VALUE = 128_000_000
+# A value larger than this many bytes on the wire is not unpacked: it would be several times that in memory.
+_LARGEST_VALUE = 40_000_000
 _ANSI = re.compile(r"\x1b\[[0-9;:?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 _IMAGES = {
     "image/png": "png",
@@ -37,11 +37,10 @@ class Text:
 
     def write(self, text: str, length: int | None = None) -> None:
         """Appends text; `length` is its full length where `text` is only its beginning."""
-        if not text:
-            return
         whole = len(text) if length is None else length
-        room = self.limit - self._kept
-        if room > 0:
+        if not whole:
+            return
+        if room := self.room:
             part = text[:room]
             self._parts.append(part)
             self._kept += len(part)
@@ -49,6 +48,11 @@ class Text:
                 self._parts = ["".join(self._parts)]
         self.length += whole
         self._newline = whole == len(text) and text.endswith("\n")
+
+    @property
+    def room(self) -> int:
+        """How many characters more it would keep."""
+        return max(0, self.limit - self._kept)
 
     def line(self, text: str) -> None:
         """Appends text on a line of its own."""
@@ -97,7 +101,8 @@ class Collector:
 
     async def _take_big(self, message: Message) -> None:
         if message.kind == "stream":
-            read = await asyncio.to_thread(bigtext.read, message.body, self.limit)
+            room = max(self.stdout.room, self.stderr.room)
+            read = await asyncio.to_thread(bigtext.read, message.body, room)
             if read is not None:
                 name, text, length = read
                 (self.stderr if name == "stderr" else self.stdout).write(text, length)

@@ -4,7 +4,7 @@
   numpy's scalars count as the Python number they stand for, and any mapping or list subclass counts as
   dict or list. A tuple, a set, a dict with keys that are not strings, a Decimal stay text.
 - What a child process wrote to the inherited file descriptors is waited for before a run ends.
-- A run in a subshell's thread can be interrupted.
+- A run in a subshell's thread can be interrupted, and several may end at the same moment.
 """
 
 from __future__ import annotations
@@ -131,7 +131,21 @@ def interrupt(subshell: str) -> None:
             )
 
 
+def message_of_each_thread(hook: type) -> None:
+    """ipykernel keeps the result it is about to send in one place; subshells would lose each other's."""
+    own = threading.local()
+
+    def get(self: Any) -> Any:
+        return getattr(own, "message", None)
+
+    def put(self: Any, message: Any) -> None:
+        own.message = message
+
+    hook.msg = property(get, put)  # type: ignore[attr-defined]
+
+
 shell: Any = get_ipython()
+message_of_each_thread(type(shell.displayhook))
 formatter = ValueFormatter(parent=shell.display_formatter)
 shell.display_formatter.formatters[MIME] = formatter
 shell.display_formatter.active_types = [*shell.display_formatter.active_types, MIME]
