@@ -39,7 +39,7 @@ class DataPlane:
         self, pool: Pool, segments: list[str], raw_rest: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """`segments` decoded, `raw_rest` as sent: both are what follows the pool in the path."""
-        self._guard.admit(_authorization(scope), pool.spec)
+        self._guard.admit(authorization_of(scope), pool.spec)
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
         call = Call(self.plane, pool, scope, receive, send, segments, raw_path, read_query(scope))
         if not pool.spec.container_type.built_in and (segments[:1] != [".management"]):
@@ -103,7 +103,8 @@ async def _posted(call: Call, family: Family) -> Response:
     return await execute(call, family)
 
 
-def _authorization(scope: Scope) -> str | None:
+def authorization_of(scope: Scope) -> str | None:
+    """The request's `Authorization` header."""
     for name, value in scope["headers"]:
         if name == b"authorization":
             return str(value.decode("latin-1"))

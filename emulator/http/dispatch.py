@@ -10,7 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator.errors import PoolNotFound, ServiceError
 from emulator.http.answers import error_answer, unexpected
-from emulator.http.dataplane import DataPlane, Guard, _authorization
+from emulator.http.dataplane import DataPlane, Guard, authorization_of
 from emulator.pool.pool import Pool
 from emulator.pool.registry import Registry
 from emulator.resources.model import SessionPool
@@ -91,7 +91,7 @@ class Dispatcher:
         )
         pool = by_host or (self._by_path(segments) if skip else self._registry.default)
         if pool is None:
-            self._guard.admit(_authorization(scope), None)  # a stranger learns nothing about what exists
+            self._guard.admit(authorization_of(scope), None)  # a stranger learns nothing about what exists
             raise PoolNotFound(self._not_found(segments, skip))
         rest = "/" + "/".join(raw_segments[skip:])
         if skip == 0 and not pool.spec.container_type.built_in:
@@ -107,8 +107,8 @@ class Dispatcher:
 
     def _by_path(self, segments: list[str]) -> Pool | None:
         _, subscription, _, group, _, name = segments[:6]
-        key = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.App/sessionPools/{name}"
-        return self._registry.get(key)
+        scope = f"/subscriptions/{subscription}/resourceGroups/{group}"
+        return self._registry.get(f"{scope}/providers/Microsoft.App/sessionPools/{name}")
 
     def _not_found(self, segments: list[str], skip: int) -> str:
         if not skip:

@@ -1,0 +1,252 @@
+"""`/.emulator/*`: the emulator about itself. Never faulted, never forwarded into a session."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import secrets
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Router
+from starlette.types import Receive, Scope, Send
+
+from emulator.clock import SystemClock
+from emulator.errors import Forbidden, RequestInvalid, RouteNotFound, Unauthenticated
+from emulator.http.dispatch import Surface
+from emulator.http.sessions import moment
+from emulator.pool.pool import Pool
+from emulator.pool.registry import Registry
+from emulator.pool.session import Session
+from emulator.runtimes.base import RuntimeFailure
+
+ADMIN_KEY = "x-emulator-admin-key"
+
+
+class Minter(Protocol):
+    """Makes bearer tokens."""
+
+    def mint(
+        self, *, audience: str, oid: str | None, expires_in: float | None, invalid: str | None, role: bool
+    ) -> str: ...
+
+
+class Admin:
+    """The routes; `ready` and `status` answer 503 until the emulator can really serve."""
+
+    def __init__(
+        self, registry: Registry, clock: SystemClock, minter: Minter, about: Callable[[], dict[str, Any]]
+    ) -> None:
+        self._registry = registry
+        self._clock = clock
+        self._minter = minter
+        self._about = about
+        self.router = Router()
+        add = self.router.add_route
+        add("/.emulator/alive", self._alive, ["GET"])
+        add("/.emulator/ready", self._ready, ["GET"])
+        add("/.emulator/status", self._status, ["GET"])
+        add("/.emulator/token", self._token, ["GET"])
+        add("/.emulator/clock", self._show_clock, ["GET"])
+        add("/.emulator/clock", self._set_clock, ["POST"])
+        add("/.emulator/clock/advance", self._advance, ["POST"])
+        add("/.emulator/sessions", self._sessions, ["GET"])
+        add("/.emulator/sessions/{guid}/logs", self._logs, ["GET"])
+        add("/.emulator/sessions/{guid}/{action}", self._act, ["POST"])
+        add("/.emulator/events", self._events, ["GET"])
+        add("/.emulator/reset", self._reset, ["POST"])
+
+    async def _alive(self, _: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
+    async def _problems(self) -> list[str]:
+        problems = []
+        try:
+            await self._registry.shared.runtime.ping()
+        except RuntimeFailure as error:
+            problems.append(str(error))
+        for pool in self._registry.pools:
+            if pool.failure is not None:
+                problems.append(f"pool {pool.spec.name}: {pool.failure}")
+            elif not pool.settled:
+                problems.append(f"pool {pool.spec.name}: {pool.warm.starting} instances are still starting")
+        return problems
+
+    async def _ready(self, _: Request) -> Response:
+        # A pool that cannot start does not make the others useless: ready means the runtime answers and
+        # every pool has either its warm set or a reason.
+        waiting = [
+            problem
+            for problem in await self._problems()
+            if "still starting" in problem or "pool " not in problem
+        ]
+        return JSONResponse({"ready": not waiting, "waitingFor": waiting}, 503 if waiting else 200)
+
+    async def _status(self, _: Request) -> Response:
+        problems = await self._problems()
+        pools = [_pool(pool) for pool in self._registry.pools]
+        body = {**self._about(), "problems": problems, "now": moment(self._clock.now()), "pools": pools}
+        return JSONResponse(body, 503 if problems else 200)
+
+    async def _token(self, request: Request) -> Response:
+        query = request.query_params
+        expires = query.get("expiresIn")
+        token = self._minter.mint(
+            audience=query.get("audience", "https://dynamicsessions.io"),
+            oid=query.get("oid"),
+            expires_in=_number(expires, "expiresIn") if expires else None,
+            invalid=query.get("invalid"),
+            role=query.get("role", "true").lower() != "false",
+        )
+        if "text/plain" in request.headers.get("accept", ""):
+            return PlainTextResponse(token)
+        return JSONResponse({"accessToken": token, "tokenType": "Bearer"})
+
+    async def _show_clock(self, _: Request) -> Response:
+        clock = self._clock
+        return JSONResponse({"now": moment(clock.now()), "offsetSeconds": clock.offset, "scale": clock.scale})
+
+    async def _set_clock(self, request: Request) -> Response:
+        scale = _number((await _object(request)).get("scale"), "scale")
+        try:
+            self._clock.set_scale(scale)
+        except ValueError as error:
+            raise RequestInvalid(str(error), target="scale") from error
+        return await self._show_clock(request)
+
+    async def _advance(self, request: Request) -> Response:
+        seconds = _number((await _object(request)).get("seconds"), "seconds")
+        try:
+            self._clock.advance(seconds)
+        except ValueError as error:
+            raise RequestInvalid(str(error), target="seconds") from error
+        await self._registry.shared.sweeper.run_due()
+        return await self._show_clock(request)
+
+    async def _sessions(self, _: Request) -> Response:
+        found = [_session(pool, one) for pool in self._registry.pools for one in pool.sessions]
+        return JSONResponse({"sessions": found})
+
+    def _find(self, request: Request) -> tuple[Pool, Session]:
+        guid = request.path_params["guid"]
+        found = self._registry.session_by_guid(guid)
+        if found is None:
+            raise RouteNotFound(f"There is no session {guid}; GET /.emulator/sessions lists them.")
+        return found
+
+    async def _logs(self, request: Request) -> Response:
+        _, session = self._find(request)
+        tail = int(_number(request.query_params.get("tail", "200"), "tail"))
+        return PlainTextResponse(await self._registry.shared.runtime.logs(session.guid, tail))
+
+    async def _act(self, request: Request) -> Response:
+        action = request.path_params["action"]
+        if action not in ("stop", "expire", "kill"):
+            raise RouteNotFound(f"'{action}' is not one of stop, expire, kill.")
+        pool, session = self._find(request)
+        await pool.stop(session, f"{action} was asked for over the admin API")
+        return JSONResponse({"session": session.guid, "identifier": session.identifier, "done": action})
+
+    async def _events(self, request: Request) -> Response:
+        log = self._registry.shared.events
+        if "text/event-stream" in request.headers.get("accept", ""):
+            return StreamingResponse(_server_sent(log.follow()), media_type="text/event-stream")
+        since = int(_number(request.query_params.get("since", "0"), "since"))
+        return JSONResponse({"events": [event.as_dict() for event in log.recent(since)]})
+
+    async def _reset(self, _: Request) -> Response:
+        removed = await self._registry.reset()
+        self._clock.reset()
+        self._registry.shared.events.clear()
+        return JSONResponse({"removed": removed})
+
+
+class AdminSurface(Surface):
+    """Lets the admin API answer on loopback; from elsewhere only with the admin key."""
+
+    def __init__(self, admin: Admin, key: str | None) -> None:
+        super().__init__(self._serve)
+        self._router = admin.router
+        self._key = key
+
+    def owns(self, segments: list[str]) -> bool:
+        return segments[:1] == [".emulator"]
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise RouteNotFound("The admin API has no WebSocket routes.")
+        self._check(Request(scope))
+        await self._router(scope, receive, send)
+
+    def _check(self, request: Request) -> None:
+        # A page of another site, open in a browser on this machine, must not drive the emulator.
+        origin = request.headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
+            raise Forbidden("cross-origin", reason=f"the admin API refuses requests of pages from {origin}")
+        if _loopback(request):
+            return
+        given = request.headers.get(ADMIN_KEY, "")
+        if self._key is None or not secrets.compare_digest(given.encode(), self._key.encode()):
+            reason = f"off loopback the admin API needs --admin-key and its value in the header {ADMIN_KEY}"
+            raise Unauthenticated("no admin key", reason=reason)
+
+
+def _loopback(request: Request) -> bool:
+    try:
+        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
+    except ValueError:
+        return False
+
+
+def _pool(pool: Pool) -> dict[str, Any]:
+    return {
+        "name": pool.spec.name,
+        "containerType": pool.spec.container_type.value,
+        "endpoint": pool.spec.endpoint_path,
+        "provisioningState": pool.provisioning_state,
+        "failure": pool.failure,
+        "sessions": len(pool.sessions),
+        "readyInstances": pool.warm.ready,
+        "startingInstances": pool.warm.starting,
+        "maxConcurrentSessions": pool.spec.max_sessions,
+    }
+
+
+def _session(pool: Pool, session: Session) -> dict[str, Any]:
+    return {
+        "guid": session.guid,
+        "pool": pool.spec.name,
+        "identifier": session.identifier,
+        "state": session.state.value,
+        "inFlight": session.in_flight,
+        "requests": session.requests,
+        "createdAt": moment(session.created_at),
+        "lastAccessedAt": moment(session.last_accessed_at),
+        "expiresAt": moment(pool.expires_at(session)),
+        "address": session.instance.address.url if session.instance else None,
+    }
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        body = json.loads(await request.body())
+    except ValueError as error:
+        raise RequestInvalid(f"The body is not JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise RequestInvalid("The body must be a JSON object.")
+    return body
+
+
+def _number(value: object, name: str) -> float:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError) as error:
+        raise RequestInvalid(f"'{name}' must be a number; got {value!r}.", target=name) from error
+
+
+async def _server_sent(events: AsyncIterator[Any]) -> AsyncIterator[str]:
+    async for event in events:
+        yield f"id: {event.sequence}\nevent: {event.kind}\ndata: {json.dumps(event.as_dict())}\n\n"
