@@ -103,6 +103,8 @@ class SessionPool:
     """One session pool: who it is, what it runs, how many, how long, with or without the internet.
 
     `document` is the ARM document the pool was made from (write-only values included), for rendering.
+    `mcp_enabled`: an MCP server answers under the endpoint; `mcp_key_disabled`: it asks for no key.
+    `warnings`: what Azure would refuse and the emulator does not, and what it ignores, one sentence each.
     """
 
     name: str
@@ -117,6 +119,9 @@ class SessionPool:
     template: ContainerTemplate | None = None
     emulator: EmulatorOptions = EmulatorOptions()
     document: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    mcp_enabled: bool = False
+    mcp_key_disabled: bool = False
+    warnings: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def resource_id(self) -> str:
@@ -128,9 +133,8 @@ class SessionPool:
     @property
     def endpoint_path(self) -> str:
         """Path of the pool's management endpoint, as on `<region>.dynamicsessions.io`."""
-        return (
-            f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}/sessionPools/{self.name}"
-        )
+        group = f"/subscriptions/{self.subscription}/resourceGroups/{self.resource_group}"
+        return f"{group}/sessionPools/{self.name}"
 
     @property
     def key(self) -> str:
