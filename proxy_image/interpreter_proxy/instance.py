@@ -37,6 +37,7 @@ class KernelInstance:
         self._grace = grace
         self._in_turn: set[Run] = set()
         self._client = KernelClient(process)
+        self._worker: asyncio.Task[None] | None = None
         self.death: asyncio.Task[Death] = asyncio.create_task(self._watch())
 
     @property
@@ -56,6 +57,9 @@ class KernelInstance:
             prepared = self._client.execute(code, None, silent=True) if (code := named.setup()) else None
         if prepared is not None:
             await self._silently(prepared)
+        if self.language.worker:
+            await self._silently(self._client.execute("", None, silent=True))  # its worker runs after this
+            self._worker = asyncio.create_task(self.process.wait_for_worker())
 
     async def probe(self, code: str) -> dict[str, Any]:
         """Runs code silently and returns the kernel's reply; ConnectionError when it dies."""
@@ -106,10 +110,11 @@ class KernelInstance:
 
     async def _stop(self, run: Run) -> Ending:
         run.collector = None  # the interrupt's own traceback is nobody's output
-        await self._interrupt()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(run.finished(), self._grace)
-            return Ending.TIMED_OUT
+        if self.language.interruptible:
+            await self._interrupt()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(run.finished(), self._grace)
+                return Ending.TIMED_OUT
         self.process.kill()
         await asyncio.wait([self.death])
         return Ending.TIMED_OUT_AND_KILLED
@@ -179,4 +184,6 @@ class KernelInstance:
         try:
             return await self.process.wait()
         finally:
+            if self._worker is not None:
+                self._worker.cancel()
             self._client.close()

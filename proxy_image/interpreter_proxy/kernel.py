@@ -145,7 +145,7 @@ def conclude(collector: Collector, ending: Ending, instance: KernelInstance, lim
         collector.fail("Timeout", limit.message)
     elif ending is Ending.TIMED_OUT_AND_KILLED:
         collector.fail("Timeout", limit.message)
-        collector.stderr.line(f"The kernel did not react to the interrupt and was restarted: {_LOST}")
+        collector.stderr.line(f"The kernel could not be interrupted and was restarted: {_LOST}")
     elif ending is Ending.DIED:
         death = instance.death.result()
         if death.out_of_memory:

@@ -42,6 +42,15 @@ class KernelSpec:
         parts = Path(self.directory).parts
         return str(Path(*parts[:-4])) if parts[-4:-1] == ("share", "jupyter", "kernels") else ""
 
+    @property
+    def ipc(self) -> bool:
+        """Whether it can be spoken to over Unix sockets.
+
+        Every kernel that runs in Python is built on ipykernel, which can. Of the others many know TCP only,
+        whatever the connection file says: ijavascript, IJava, icsharp.
+        """
+        return Path(self.argv[0]).name.startswith("python")
+
     def _program(self) -> str:
         """A bare `python` means the one beside the specification, not whichever is first on the PATH."""
         program = self.argv[0]

@@ -17,10 +17,18 @@ from . import literals
 # The representation that python_setup.py adds to a value that JSON can carry.
 PYTHON_MIME = "application/vnd.interpreter-proxy.value"
 NO_VALUE = ""
+_TEXTS = ("text/plain", "text/markdown", "text/html", "text/latex")
 
 
 class Language:
-    """A kernel of any language."""
+    """A kernel of any language.
+
+    `interruptible`: whether SIGINT (or an interrupt_request) ends the running code and leaves its state.
+    `worker`: whether the code runs in a child of the kernel's process, whose end the kernel does not tell.
+    """
+
+    interruptible = True
+    worker = False
 
     def setup(self) -> str | None:
         """Code run once, silently, in a fresh kernel."""
@@ -65,7 +73,13 @@ class Python(Language):
 
 
 class JavaScript(Language):
-    """ijavascript: text/plain is what util.inspect printed."""
+    """ijavascript: text/plain is what util.inspect printed.
+
+    Its SIGINT handler ends the interpreter and never answers the request; so does `process.exit()`.
+    """
+
+    interruptible = False
+    worker = True
 
     def value(self, data: Mapping[str, Any]) -> Any:
         if "application/json" in data:
@@ -92,8 +106,8 @@ def language(name: str) -> Language:
 
 
 def plain(data: Mapping[str, Any]) -> str:
-    """The text/plain representation."""
-    text = data.get("text/plain", "")
+    """The text/plain representation, or the next best text where there is none."""
+    text = next((data[mime] for mime in _TEXTS if mime in data), "")
     return "".join(map(str, text)) if isinstance(text, list) else str(text)
 
 

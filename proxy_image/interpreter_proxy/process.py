@@ -8,22 +8,27 @@ import os
 import signal
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 from . import children, memory
 from .spawn import Launch, Spawned, remove, spawn
 
+_LAST_OUTPUT = 0.05  # seconds a kernel has for passing on what its worker wrote before it ended
 _TAIL = 8_192  # bytes of the kernel's own stderr kept for explaining a death
 
 
 @dataclass(frozen=True, slots=True)
 class Death:
-    """How a kernel process ended: an exit code, or the signal that ended it."""
+    """How a kernel process ended: an exit code, or the signal that ended it, or with its worker."""
 
     exit_code: int | None
     signal_number: int | None
     out_of_memory: bool = False
+    with_worker: bool = False
 
     def __str__(self) -> str:
+        if self.with_worker:
+            return "the code ended the interpreter's process"
         if self.signal_number is None:
             return f"it exited with code {self.exit_code}"
         try:
@@ -40,6 +45,7 @@ class KernelProcess:
         self.spawned = spawned or spawn(launch)
         self.launch = launch
         self.killed = False
+        self._worker_lost = False
         self._popen = self.spawned.popen
         children.own(self._popen.pid)
         self._stderr = self.spawned.stderr
@@ -72,6 +78,18 @@ class KernelProcess:
         self._read_stderr()
         return self._bury()
 
+    async def wait_for_worker(self) -> None:
+        """Waits until the kernel's child is gone, where the code runs in one; then ends the kernel, too."""
+        loop = asyncio.get_running_loop()
+        descriptor = _child(self.pid)
+        if descriptor is None:
+            return
+        await _readable(loop, descriptor)
+        await asyncio.sleep(_LAST_OUTPUT)
+        if self._popen.returncode is None and not self.killed:
+            self._worker_lost = True
+            self.kill()
+
     def end(self) -> None:
         """Kills it and waits, for the very end of the proxy; it is SIGKILL, so the wait is milliseconds."""
         self.kill()
@@ -91,6 +109,8 @@ class KernelProcess:
             os.close(self._stderr)
         remove(self.spawned.directory)
         code = self._popen.returncode
+        if self._worker_lost:
+            return Death(None, None, memory.killed_since(self.spawned.killed_before), with_worker=True)
         if code is None or code >= 0:
             return Death(code, None)
         out_of_memory = (
@@ -107,6 +127,13 @@ class KernelProcess:
             self._tail = (self._tail + data)[-_TAIL:]
 
 
+def _child(pid: int) -> int | None:
+    """A descriptor of the process's first child, where there is one and the system can tell."""
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        return os.pidfd_open(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]))
+    return None
+
+
 async def _exited(popen: subprocess.Popen[bytes]) -> None:
     loop = asyncio.get_running_loop()
     try:
@@ -114,6 +141,12 @@ async def _exited(popen: subprocess.Popen[bytes]) -> None:
     except OSError:  # an old kernel, or a sandbox that does not know the call
         await loop.run_in_executor(None, popen.wait)
         return
+    await _readable(loop, descriptor)
+    popen.wait()
+
+
+async def _readable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    """Waits for a process's descriptor to become readable, which it does at its end, and closes it."""
     gone = asyncio.Event()
     loop.add_reader(descriptor, gone.set)
     try:
@@ -121,4 +154,3 @@ async def _exited(popen: subprocess.Popen[bytes]) -> None:
     finally:
         loop.remove_reader(descriptor)
         os.close(descriptor)
-    popen.wait()

@@ -15,7 +15,7 @@ from .environment import kernel_environment
 from .kernelspec import KernelSpec
 from .users import KernelUser
 
-_PORTS = {"shell_port": 1, "iopub_port": 2, "stdin_port": 3, "control_port": 4, "hb_port": 5}
+_PORTS = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
 # A Unix socket's path holds 107 bytes; a long TMPDIR would not leave room for ours.
 _LONGEST_TMP = 60
 
@@ -37,13 +37,20 @@ class Spawned:
     launch: Launch
     popen: subprocess.Popen[bytes]
     directory: str
-    key: str
+    connection: Mapping[str, str | int]
     stderr: int
     killed_before: Mapping[str, int]
 
     def address(self, port: str) -> str:
         """The ZeroMQ address of one of its channels, e.g. `shell_port`."""
-        return f"ipc://{self.directory}/k-{_PORTS[port]}"
+        known = self.connection
+        between = "-" if known["transport"] == "ipc" else ":"
+        return f"{known['transport']}://{known['ip']}{between}{known[port]}"
+
+    @property
+    def key(self) -> str:
+        """The key that signs messages."""
+        return str(self.connection["key"])
 
     @property
     def connection_file(self) -> str:
@@ -54,10 +61,8 @@ class Spawned:
 def spawn(launch: Launch) -> Spawned:
     """Starts the kernel as its user, in its own session and a private directory; raises OSError."""
     before = memory.killed_so_far()
-    key = os.urandom(32).hex()
     directory = _private_directory()
-    connection = {"transport": "ipc", "ip": f"{directory}/k", "key": key, **_PORTS}
-    connection |= {"signature_scheme": "hmac-sha256", "kernel_name": launch.spec.name}
+    connection = _connection(launch, directory)
     file = Path(directory, "connection.json")
     file.write_text(json.dumps(connection))
     user = launch.user
@@ -75,7 +80,7 @@ def spawn(launch: Launch) -> Spawned:
     finally:
         os.close(writing)
     memory.volunteer(popen.pid)
-    return Spawned(launch, popen, directory, key, stderr, before)
+    return Spawned(launch, popen, directory, connection, stderr, before)
 
 
 def remove(directory: str) -> None:
@@ -91,6 +96,35 @@ def _private_directory() -> str:
     path = f"{tmp if 0 < len(tmp) <= _LONGEST_TMP else '/tmp'}/kernel-{os.urandom(6).hex()}"  # noqa: S108
     Path(path).mkdir(mode=0o700)
     return path
+
+
+def _connection(launch: Launch, directory: str) -> dict[str, str | int]:
+    common: dict[str, str | int] = {
+        "key": os.urandom(32).hex(),
+        "signature_scheme": "hmac-sha256",
+        "kernel_name": launch.spec.name,
+    }
+    if launch.spec.ipc:
+        return {
+            "transport": "ipc",
+            "ip": f"{directory}/k",
+            **dict(zip(_PORTS, range(1, 6), strict=True)),
+            **common,
+        }
+    return {"transport": "tcp", "ip": "127.0.0.1", **dict(zip(_PORTS, _free_ports(), strict=True)), **common}
+
+
+def _free_ports() -> list[int]:
+    """Five ports that are free at this moment; should one be taken meanwhile, the next start has others."""
+    import socket
+
+    with contextlib.ExitStack() as stack:
+        ports = []
+        for _ in _PORTS:
+            probe = stack.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            ports.append(probe.getsockname()[1])
+    return ports
 
 
 def _popen(launch: Launch, connection_file: str, stderr: int) -> subprocess.Popen[bytes]:
