@@ -1,0 +1,222 @@
+"""The emulator put together: one constructor to read, one lifespan that owns every long-lived resource."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from emulator.clock import SystemClock
+from emulator.errors import ConfigurationError
+from emulator.http.admin import Admin, AdminSurface
+from emulator.http.context import Limits, Plane
+from emulator.http.dataplane import DataPlane
+from emulator.http.dispatch import Dispatcher
+from emulator.http.guard import IdentityGuard
+from emulator.http.server import Server, listen, make_server, own_addresses
+from emulator.http.upstream import Upstreams
+from emulator.identity import Identity
+from emulator.pool.events import EventLog
+from emulator.pool.ledger import Ledger
+from emulator.pool.pool import Shared
+from emulator.pool.registry import Registry
+from emulator.pool.sweeper import Sweeper
+from emulator.resources.defaults import default_pools, one_off_pool
+from emulator.resources.files import load_all
+from emulator.resources.model import ContainerType, SessionPool
+from emulator.runtimes import choose
+from emulator.runtimes.base import Runtime
+from emulator.runtimes.options import StartOptions
+from emulator.settings import Settings
+
+log = logging.getLogger("emulator")
+
+
+class Emulator:
+    """Everything one emulator is made of. Raises `ConfigurationError` for settings that cannot work."""
+
+    def __init__(self, settings: Settings, runtime: Runtime) -> None:
+        self.settings = settings
+        self.runtime = runtime
+        self.clock = SystemClock()
+        self.events = EventLog(self.clock, settings.journal_size)
+        self.identity = Identity(settings, self.clock)
+        state = settings.state_dir / settings.instance
+        shared = Shared(
+            runtime=runtime,
+            clock=self.clock,
+            sweeper=Sweeper(self.clock),
+            events=self.events,
+            ledger=Ledger(state / "sessions.jsonl"),
+            default_ready=settings.ready_sessions,
+        )
+        self.registry = Registry(shared)
+        self.upstreams = Upstreams(settings.connect_timeout)
+        self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
+        guard = IdentityGuard(self.identity)
+        self.admin = Admin(self.registry, self.clock, self.identity, self.about)
+        surfaces = [AdminSurface(self.admin, settings.admin_key)]
+        self.app = Dispatcher(self.registry, DataPlane(self.plane, guard), guard, surfaces)
+        self.urls: dict[str, str | None] = {"http": None, "https": None}
+
+    def about(self) -> dict[str, Any]:
+        s = self.settings
+        return {**self.urls, "instance": s.instance, "runtime": self.runtime.name, "auth": s.auth, "strict": s.strict}
+
+    def pools(self) -> list[SessionPool]:
+        """Pools of the pool files, the one of `--image`, or the default three."""
+        s = self.settings
+        specs = [entry.pool for entry in load_all(s.config, strict=s.strict)]
+        if s.image is not None:
+            if s.target_port is None:
+                raise ConfigurationError(f"--image {s.image} needs --target-port, the port the container listens on")
+            specs.append(one_off_pool(s.image, s.target_port, s.name))
+        return specs or list(default_pools())
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        """Pools open inside; every instance gone (unless `keep`) and every connection closed after."""
+        specs = self.pools()
+        watch = asyncio.create_task(self._close_connections(), name="connections")
+        try:
+            await self.registry.open(specs)
+            yield
+        finally:
+            watch.cancel()
+            await asyncio.gather(watch, *_cancelled(self.plane.background), return_exceptions=True)
+            await self.registry.close(keep=self.settings.keep)
+            await self.upstreams.aclose()
+            await self.runtime.aclose()
+
+    async def _close_connections(self) -> None:
+        """Sessions that ended take their connections with them."""
+        async for event in self.events.follow():
+            if event.session and event.kind in ("session.stopped", "session.expired", "session.crashed", "session.ended"):
+                await self.upstreams.forget(event.session)
+
+    def ready_document(self) -> dict[str, Any]:
+        """What `--ready-file` holds."""
+        http = self.urls["http"]
+        https = self.urls["https"]
+        pools = {}
+        for pool in self.registry.pools:
+            path = pool.spec.endpoint_path
+            pools[pool.spec.name] = {
+                "endpoint": f"{http}{path}",
+                "endpointHttps": f"{https}{path}" if https else None,
+                "containerType": pool.spec.container_type.value,
+            }
+        return {
+            "http": http,
+            "https": https,
+            "ca": None,
+            "admin": f"{http}/.emulator",
+            "identityEndpoint": f"{http}/msi/token",
+            "identityHeader": self.identity.header,
+            "runtime": self.runtime.name,
+            "pools": pools,
+        }
+
+
+def _cancelled(tasks: set[asyncio.Task[None]]) -> list[asyncio.Task[None]]:
+    for task in tasks:
+        task.cancel()
+    return list(tasks)
+
+
+def start_options(settings: Settings) -> StartOptions:
+    """What a runtime needs of the settings."""
+    return StartOptions(
+        instance=settings.instance,
+        images={
+            ContainerType.PYTHON: settings.python_image,
+            ContainerType.NODE: settings.node_image,
+            ContainerType.SHELL: settings.shell_image,
+        },
+        subnets=settings.session_subnet,
+        start_concurrency=settings.start_concurrency,
+        start_timeout=settings.start_timeout,
+        cpu=settings.session_cpu,
+        memory=settings.session_memory,
+        pids=settings.pids_limit,
+    )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        default_timeout=settings.execution_timeout,
+        code_timeout=settings.execution_timeout_cap,
+        shell_timeout=settings.shell_timeout_cap,
+        output=settings.output_length,
+        upload=settings.upload_limit,
+    )
+
+
+async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], None]) -> None:
+    """Run until SIGINT or SIGTERM. `announce` is called once requests are answered."""
+    began = time.perf_counter()
+    hosts = own_addresses(settings.host)
+    sockets = listen(hosts, settings.port, "--port")
+    try:
+        runtime = await choose(settings.runtime, start_options(settings))
+        emulator = Emulator(settings, runtime)
+        emulator.urls["http"] = f"http://{_shown(hosts[0])}:{sockets[0].getsockname()[1]}"
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        server = make_server(emulator.app)
+        async with emulator.lifespan():
+            listening = asyncio.create_task(server.serve(sockets=sockets), name="http")
+            announce(emulator, [f"front end up in {(time.perf_counter() - began) * 1000:.0f} ms"])
+            filling = asyncio.create_task(_when_ready(emulator), name="ready")
+            await asyncio.wait([asyncio.ensure_future(stop.wait()), listening], return_when=asyncio.FIRST_COMPLETED)
+            filling.cancel()
+            print("stopping: removing sessions …", file=sys.stderr, flush=True)
+            _stop_listening(server)
+            await asyncio.wait([listening], timeout=5)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def _stop_listening(server: Server) -> None:
+    server.should_exit = True
+
+
+def _shown(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+async def _when_ready(emulator: Emulator) -> None:
+    """Write the ready file once every pool has its warm set, or a reason why not."""
+    while not all(pool.settled for pool in emulator.registry.pools):
+        waits = [asyncio.ensure_future(pool.warm.changed.wait()) for pool in emulator.registry.pools]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED, timeout=1)
+        for wait in waits:
+            wait.cancel()
+        for pool in emulator.registry.pools:
+            pool.warm.changed.clear()
+    for pool in emulator.registry.pools:
+        if pool.failure is not None:
+            print(f"pool {pool.spec.name} cannot start sessions: {pool.failure}", file=sys.stderr, flush=True)
+    print("ready", file=sys.stderr, flush=True)
+    if emulator.settings.ready_file is not None:
+        await asyncio.to_thread(_write_whole, emulator.settings.ready_file, json.dumps(emulator.ready_document(), indent=2))
+
+
+def _write_whole(path: Path, text: str) -> None:
+    """Atomically: whoever waits for the file never reads half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".ready-")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(text)
+    Path(name).replace(path)
