@@ -19,7 +19,7 @@ _ADDRESS: Final = ("id", "name", "subscription", "resourceGroup")
 def merge_patch(
     document: Mapping[str, Any], patch: Mapping[str, Any], *, where: str = "the PATCH body"
 ) -> dict[str, Any]:
-    """A pool's `document` after `patch`, ready for `parse_pool` (without `previous`); neither argument is changed.
+    """A pool's `document` after `patch`, ready for `parse_pool` without `previous`; changes no argument.
 
     What may not change may still be sent with the value it has, as `az` does. Raises `PoolDocumentError`
     naming what may not change.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
 
 _FACTORS = {
     "": 1,
@@ -20,7 +19,8 @@ def parse_bytes(text: str) -> int:
     factor = _FACTORS.get(match[2].lower()) if match else None
     if match is None or factor is None:
         raise ValueError("is no size; write a number and a unit, such as 0.5Gi or 512Mi")
-    return int(Decimal(match[1]) * factor)
+    whole, _, fraction = match[1].partition(".")
+    return int(whole or "0") * factor + int(fraction or "0") * factor // int(10 ** len(fraction))
 
 
 def format_bytes(size: int) -> str:
