@@ -144,7 +144,20 @@ def message_of_each_thread(hook: type) -> None:
     hook.msg = property(get, put)  # type: ignore[attr-defined]
 
 
+def tolerant(pack: Any) -> Any:
+    """Half a character fits in no message as it is, and would take all that was printed with it."""
+
+    def packed(message: Any) -> Any:
+        try:
+            return pack(message)
+        except UnicodeEncodeError:
+            return json.dumps(message, default=str).encode()
+
+    return packed
+
+
 shell: Any = get_ipython()
+shell.kernel.session.pack = tolerant(shell.kernel.session.pack)
 message_of_each_thread(type(shell.displayhook))
 formatter = ValueFormatter(parent=shell.display_formatter)
 shell.display_formatter.formatters[MIME] = formatter
