@@ -16,15 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
-from emulator.errors import ConfigurationError
 from emulator.http.admin import Admin, AdminSurface
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
 from emulator.http.dispatch import Dispatcher
-from emulator.http.guard import IdentityGuard
+from emulator.http.guard import OpenGuard
 from emulator.http.server import Server, listen, make_server, own_addresses
 from emulator.http.upstream import Upstreams
-from emulator.identity import Identity
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Ledger
 from emulator.pool.pool import Shared
@@ -49,7 +47,6 @@ class Emulator:
         self.runtime = runtime
         self.clock = SystemClock()
         self.events = EventLog(self.clock, settings.journal_size)
-        self.identity = Identity(settings, self.clock)
         state = settings.state_dir / settings.instance
         shared = Shared(
             runtime=runtime,
@@ -62,24 +59,28 @@ class Emulator:
         self.registry = Registry(shared)
         self.upstreams = Upstreams(settings.connect_timeout)
         self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
-        guard = IdentityGuard(self.identity)
-        self.admin = Admin(self.registry, self.clock, self.identity, self.about)
+        guard = OpenGuard()
+        self.admin = Admin(self.registry, self.clock, None, self.about)
         surfaces = [AdminSurface(self.admin, settings.admin_key)]
         self.app = Dispatcher(self.registry, DataPlane(self.plane, guard), guard, surfaces)
         self.urls: dict[str, str | None] = {"http": None, "https": None}
 
     def about(self) -> dict[str, Any]:
         s = self.settings
-        return {**self.urls, "instance": s.instance, "runtime": self.runtime.name, "auth": s.auth, "strict": s.strict}
+        return {
+            **self.urls,
+            "instance": s.instance,
+            "runtime": self.runtime.name,
+            "auth": s.auth,
+            "strict": s.strict,
+        }
 
     def pools(self) -> list[SessionPool]:
         """Pools of the pool files, the one of `--image`, or the default three."""
         s = self.settings
         specs = [entry.pool for entry in load_all(s.config, strict=s.strict)]
-        if s.image is not None:
-            if s.target_port is None:
-                raise ConfigurationError(f"--image {s.image} needs --target-port, the port the container listens on")
-            specs.append(one_off_pool(s.image, s.target_port, s.name))
+        if s.image is not None and s.target_port is not None:
+            specs.append(one_off_pool(s.image, s.target_port, s.name or "custom"))
         return specs or list(default_pools())
 
     @asynccontextmanager
@@ -100,8 +101,17 @@ class Emulator:
     async def _close_connections(self) -> None:
         """Sessions that ended take their connections with them."""
         async for event in self.events.follow():
-            if event.session and event.kind in ("session.stopped", "session.expired", "session.crashed", "session.ended"):
+            if event.session and event.kind in (
+                "session.stopped",
+                "session.expired",
+                "session.crashed",
+                "session.ended",
+            ):
                 await self.upstreams.forget(event.session)
+
+    def runtime_notes(self) -> list[str]:
+        """What a user should know about how well sessions are kept apart here."""
+        return self.runtime.notes()
 
     def ready_document(self) -> dict[str, Any]:
         """What `--ready-file` holds."""
@@ -121,7 +131,7 @@ class Emulator:
             "ca": None,
             "admin": f"{http}/.emulator",
             "identityEndpoint": f"{http}/msi/token",
-            "identityHeader": self.identity.header,
+            "identityHeader": "",
             "runtime": self.runtime.name,
             "pools": pools,
         }
@@ -148,16 +158,22 @@ def start_options(settings: Settings) -> StartOptions:
         cpu=settings.session_cpu,
         memory=settings.session_memory,
         pids=settings.pids_limit,
+        pull=settings.pull,
+        default_timeout=settings.default_timeout,
+        upload=settings.upload_limit,
+        executions_kept=settings.executions_kept,
     )
 
 
 def _limits(settings: Settings) -> Limits:
     return Limits(
-        default_timeout=settings.execution_timeout,
-        code_timeout=settings.execution_timeout_cap,
-        shell_timeout=settings.shell_timeout_cap,
+        default_timeout=settings.default_timeout,
+        code_timeout=settings.code_timeout,
+        shell_timeout=settings.shell_timeout,
         output=settings.output_length,
+        body=settings.body_limit,
         upload=settings.upload_limit,
+        upstream_grace=settings.upstream_grace,
     )
 
 
@@ -178,7 +194,9 @@ async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], No
             listening = asyncio.create_task(server.serve(sockets=sockets), name="http")
             announce(emulator, [f"front end up in {(time.perf_counter() - began) * 1000:.0f} ms"])
             filling = asyncio.create_task(_when_ready(emulator), name="ready")
-            await asyncio.wait([asyncio.ensure_future(stop.wait()), listening], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                [asyncio.ensure_future(stop.wait()), listening], return_when=asyncio.FIRST_COMPLETED
+            )
             filling.cancel()
             print("stopping: removing sessions …", file=sys.stderr, flush=True)
             _stop_listening(server)
@@ -210,7 +228,9 @@ async def _when_ready(emulator: Emulator) -> None:
             print(f"pool {pool.spec.name} cannot start sessions: {pool.failure}", file=sys.stderr, flush=True)
     print("ready", file=sys.stderr, flush=True)
     if emulator.settings.ready_file is not None:
-        await asyncio.to_thread(_write_whole, emulator.settings.ready_file, json.dumps(emulator.ready_document(), indent=2))
+        await asyncio.to_thread(
+            _write_whole, emulator.settings.ready_file, json.dumps(emulator.ready_document(), indent=2)
+        )
 
 
 def _write_whole(path: Path, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -32,7 +33,7 @@ class Dispatcher:
     """Picks admin API, another surface, or a pool; turns service errors into answers."""
 
     def __init__(
-        self, registry: Registry, data_plane: DataPlane, guard: Guard, surfaces: list[Surface]
+        self, registry: Registry, data_plane: DataPlane, guard: Guard, surfaces: Sequence[Surface]
     ) -> None:
         self._registry = registry
         self._data_plane = data_plane

@@ -90,6 +90,9 @@ class Runtime(Protocol):
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         """What is installed in the pool's sessions (`GET /metadata`), read from the image."""
 
+    def notes(self) -> list[str]:
+        """What this runtime isolates less well than Azure, for a person to read at start."""
+
     async def ping(self) -> None:
         """Return if the runtime can serve; raise `RuntimeUnavailable` with the reason if not."""
 

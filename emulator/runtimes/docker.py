@@ -69,6 +69,9 @@ class DockerRuntime:
 
     # -- contract ----------------------------------------------------------------------------------------
 
+    def notes(self) -> list[str]:
+        return []
+
     async def ping(self) -> None:
         await self._call(self._api.ping)
 
@@ -266,7 +269,7 @@ class DockerRuntime:
             options.image(pool),
             command=list(template.args) or None if template else None,
             entrypoint=list(template.command) or None if template else None,
-            environment=environment(pool),
+            environment=environment(pool, options),
             labels=labels,
             name=name,
             hostname="session",

@@ -43,6 +43,9 @@ class StartOptions:
     capabilities: tuple[str, ...] = KEPT_CAPABILITIES
     own_container: str | None = None
     pull: bool = True
+    default_timeout: int = 60
+    upload: int = 128 * MIB
+    executions_kept: int = 1000
 
     def image(self, pool: SessionPool) -> str:
         if pool.template is not None:
@@ -59,11 +62,18 @@ def target_port(pool: SessionPool) -> int:
     return pool.template.target_port if pool.template is not None else PROXY_PORT
 
 
-def environment(pool: SessionPool) -> dict[str, str]:
+def environment(pool: SessionPool, options: StartOptions) -> dict[str, str]:
     """Environment the runtime adds to what the image sets."""
     if pool.template is not None:
         return dict(pool.template.env)
-    return {"ENABLE_EGRESS": "true" if pool.egress else "false", **dict(pool.emulator.env)}
+    return {
+        "ENABLE_EGRESS": "true" if pool.egress else "false",
+        # The image's own configuration file is that of a container somebody runs alone; a pool decides these.
+        "CODE_INTERPRETER_DEFAULT_TIMEOUT_SECONDS": str(options.default_timeout),
+        "CODE_INTERPRETER_MAX_UPLOAD_BYTES": str(options.upload),
+        "CODE_INTERPRETER_EXECUTIONS_KEPT": str(options.executions_kept),
+        **dict(pool.emulator.env),
+    }
 
 
 def startup_probe(pool: SessionPool) -> Probe | None:

@@ -70,6 +70,18 @@ class ProcessRuntime:
         self._starts = asyncio.Semaphore(max(1, options.start_concurrency))
         self.bwrap = sandbox.bubblewrap()
 
+    def notes(self) -> list[str]:
+        if self.bwrap is None:
+            return [
+                "bubblewrap is not installed (or not allowed here): sessions run as plain processes that see "
+                "this machine's files and network; run trusted code only",
+                "/mnt/data is not mapped in such a session: its files are in the current directory",
+            ]
+        return [
+            "sessions run as processes in bubblewrap: no limits on memory and processes; with EgressEnabled "
+            "they share this machine's network, loopback included"
+        ]
+
     async def ping(self) -> None:
         return None
 
@@ -162,7 +174,7 @@ class ProcessRuntime:
             "PYTHONPATH": os.pathsep.join(sandbox.python_path()),
             "CODE_INTERPRETER_KERNEL_NAME": kernel,
             **mode,
-            **environment(pool),
+            **environment(pool, self._options),
         }
 
     async def _wait(self, guid: str, child: _Child) -> None:

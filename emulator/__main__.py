@@ -1,0 +1,5 @@
+"""`python -m emulator` is `dynamic-sessions`."""
+
+from emulator.cli import main
+
+main()

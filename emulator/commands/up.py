@@ -1,0 +1,134 @@
+"""`up` and `down`: the emulator itself, started and cleaned up."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from emulator import settings as settings_module
+from emulator.settings import Settings
+
+if TYPE_CHECKING:
+    from emulator.http.app import Emulator
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verbs of this module to the parser."""
+    for name, help_, act in (
+        ("up", "start the emulator", _up),
+        ("down", "remove every container and network of this instance", _down),
+    ):
+        verb = verbs.add_parser(name, help=help_)
+        settings_module.add_flags(verb)
+        verb.set_defaults(act=act)
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    settings = settings_module.load(vars(options), os.environ)
+    for warning in settings.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    _set_up_logging(settings)
+    return settings
+
+
+def _up(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    from emulator.http.app import serve  # after the flags were found right: it loads the web server
+
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(settings, _announce))
+    else:
+        uvloop.run(serve(settings, _announce))
+
+
+def _announce(emulator: Emulator, notes: list[str]) -> None:
+    """What a person wants to see: where it is, what runs, and something to paste."""
+    document = emulator.ready_document()
+    pools: dict[str, dict[str, Any]] = document["pools"]
+    lines = [f"Dynamic Sessions Emulator ({document['runtime']} runtime): {', '.join(notes)}", ""]
+    for scheme in ("http", "https"):
+        if document[scheme]:
+            lines.append(f"  {scheme:<6} {document[scheme]}")
+    lines.append(f"  admin  {document['admin']}")
+    for name, pool in pools.items():
+        lines.append(f"  pool   {name} ({pool['containerType']}): {pool['endpoint']}")
+    lines += [f"  note   {note}" for note in emulator.runtime_notes()]
+    first = next((pool for pool in pools.values() if pool["containerType"] != "CustomContainer"), None)
+    if first is not None:
+        shell = first["containerType"] == "Shell"
+        body = '{"shellCommand":"echo $((6*7))"}' if shell else '{"code":"6*7"}'
+        lines += [
+            "",
+            f'  TOKEN=$(curl -s -H "Accept: text/plain" {document["admin"]}/token)',
+            f'  curl -s "{first["endpoint"]}/executions?api-version=2025-10-02-preview&identifier=alice" \\',
+            f"    -H \"Authorization: Bearer $TOKEN\" -H 'Content-Type: application/json' -d '{body}'",
+        ]
+    print("\n".join(lines) + "\n", flush=True)
+
+
+def _down(options: argparse.Namespace) -> None:
+    settings = _settings(options)
+    removed = asyncio.run(_sweep(settings))
+    for name in removed:
+        print(f"removed {name}")
+    print(f"{len(removed)} removed" if removed else f"nothing of instance {settings.instance} was left")
+
+
+async def _sweep(settings: Settings) -> list[str]:
+    from emulator.http.app import start_options
+    from emulator.runtimes import choose
+
+    runtime = await choose(settings.runtime, start_options(settings))
+    try:
+        return await runtime.sweep()
+    finally:
+        await runtime.aclose()
+        (settings.state_dir / settings.instance / "sessions.jsonl").unlink(missing_ok=True)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, with the event's own members where a record has one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        event = getattr(record, "event", None)
+        if event is not None:
+            line["event"] = event.as_dict()
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line, ensure_ascii=False)
+
+
+class _Text(logging.Formatter):
+    """`time level message`, with pool, identifier and session guid of an event."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event = getattr(record, "event", None)
+        text = super().format(record)
+        if event is None:
+            return text
+        who = [part for part in (event.pool, event.identifier, event.session) if part]
+        return f"{text} ({' '.join(who)})" if who else text
+
+
+def _set_up_logging(settings: Settings) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    formatter: logging.Formatter = _JsonLines()
+    if settings.log_format == "text":
+        formatter = _Text("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
+    handler.setFormatter(formatter)
+    level = settings.log_level.upper()
+    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler])
+    logging.getLogger("emulator").setLevel(level)
