@@ -112,9 +112,7 @@ class Proxy:
             time.sleep(0.01)
         raise AssertionError(f"the proxy did not become healthy: {self.log}")
 
-    def call(
-        self, method: str, path: str, body: bytes | str | None = None, headers: dict[str, str] | None = None
-    ) -> Answer:
+    def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         connection = UnixConnection(self.socket)
         try:
             connection.request(method, path, body, headers or {})
