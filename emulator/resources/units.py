@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_FACTORS = {
+_FACTORS: dict[str, int] = {
     "": 1,
     "b": 1,
     **{f"{letter}{tail}": 1024**power for power, letter in enumerate("kmgt", 1) for tail in ("i", "ib")},
@@ -20,7 +20,8 @@ def parse_bytes(text: str) -> int:
     if match is None or factor is None:
         raise ValueError("is no size; write a number and a unit, such as 0.5Gi or 512Mi")
     whole, _, fraction = match[1].partition(".")
-    return int(whole or "0") * factor + int(fraction or "0") * factor // int(10 ** len(fraction))
+    tenth: int = 10 ** len(fraction)
+    return int(whole or "0") * factor + int(fraction or "0") * factor // tenth
 
 
 def format_bytes(size: int) -> str:
