@@ -20,9 +20,10 @@ from emulator.http.admin import Admin, AdminSurface
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
 from emulator.http.dispatch import Dispatcher
-from emulator.http.guard import OpenGuard
 from emulator.http.server import Server, listen, make_server, own_addresses
 from emulator.http.upstream import Upstreams
+from emulator.identity.keys import load_secret
+from emulator.identity.service import Identity
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Ledger
 from emulator.pool.pool import Shared
@@ -48,6 +49,17 @@ class Emulator:
         self.clock = SystemClock()
         self.events = EventLog(self.clock, settings.journal_size)
         state = settings.state_dir / settings.instance
+        self.identity = Identity.open(
+            settings.state_dir,
+            self.clock,
+            mode=settings.auth,
+            tenant=settings.tenant,
+            lifetime=settings.token_lifetime,
+            leeway=settings.token_leeway,
+            propagation=settings.role_propagation,
+            principals=settings.principals,
+        )
+        self.identity_header = settings.identity_header or load_secret(settings.state_dir)
         shared = Shared(
             runtime=runtime,
             clock=self.clock,
@@ -59,10 +71,9 @@ class Emulator:
         self.registry = Registry(shared)
         self.upstreams = Upstreams(settings.connect_timeout)
         self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
-        guard = OpenGuard()
-        self.admin = Admin(self.registry, self.clock, None, self.about)
+        self.admin = Admin(self.registry, self.clock, self.identity, self.about)
         surfaces = [AdminSurface(self.admin, settings.admin_key)]
-        self.app = Dispatcher(self.registry, DataPlane(self.plane, guard), guard, surfaces)
+        self.app = Dispatcher(self.registry, DataPlane(self.plane, self.identity), self.identity, surfaces)
         self.urls: dict[str, str | None] = {"http": None, "https": None}
 
     def about(self) -> dict[str, Any]:
@@ -131,7 +142,7 @@ class Emulator:
             "ca": None,
             "admin": f"{http}/.emulator",
             "identityEndpoint": f"{http}/msi/token",
-            "identityHeader": "",
+            "identityHeader": self.identity_header,
             "runtime": self.runtime.name,
             "pools": pools,
         }
