@@ -48,6 +48,8 @@ def interpreter_service(config: Config, settings: Settings, launch: Launch, firs
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         storage.prepare()
         tasks = [asyncio.create_task(kernel.run()), asyncio.create_task(health.run())]
+        if settings.jupyter:
+            tasks.append(asyncio.create_task(show_in_jupyter(kernel, launch, settings.jupyter_port)))
         try:
             yield
         finally:
@@ -67,6 +69,17 @@ def interpreter_service(config: Config, settings: Settings, launch: Launch, firs
     return Service(
         Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=lifespan), executions.abandon
     )
+
+
+async def show_in_jupyter(kernel: Kernel, launch: Launch, port: int) -> None:
+    """Serves Jupyter, from when the kernel is up: it must not wait for it."""
+    from .jupyter import Jupyter
+
+    jupyter = Jupyter(launch, port)
+    kernel.on_ready.append(jupyter.show)
+    if kernel.instance is not None:
+        await jupyter.show(kernel.instance)
+    await jupyter.run()
 
 
 async def described(launch: Launch | None) -> Response:

@@ -15,26 +15,26 @@ BIG = 1_000_000
 _CHUNK = 4_000_000
 _HEAD = re.compile(rb'"text"\s*:\s*"')
 _NAME = re.compile(rb'"name"\s*:\s*"(stdout|stderr)"')
+_NAME_LAST = re.compile(rb'"\s*,\s*"name"\s*:\s*"(stdout|stderr)"\s*}\s*$')
 _CONTINUATION = bytes(range(0x80, 0xC0))
 
 
 def read(body: memoryview, limit: int) -> tuple[str, str, int] | None:
     """`(stream name, first limit characters, length in characters)` of a stream message's content."""
     front, back = bytes(body[:200]), bytes(body[-200:])
-    head, name = _HEAD.search(front), _NAME.search(front) or _NAME.search(back)
-    if head is None or name is None:
+    head = _HEAD.search(front)
+    if head is None:
         return None
-    text = body[head.end() :]
     # The text ends at the last quote, or before the name where that comes second.
-    tail = _NAME.search(back)
-    if tail is not None:
-        cut = re.search(rb'"\s*,\s*"name"\s*:\s*"(?:stdout|stderr)"\s*}\s*$', back)
-        end = cut.start() if cut else -1
-    else:
+    name = _NAME.search(front, 0, head.start())
+    if name is not None:
         end = back.rfind(b'"')
-    if end < 0:
+    else:
+        name = _NAME_LAST.search(back)
+        end = name.start() if name else -1
+    if name is None or end < 0:
         return None
-    text = text[: len(text) - (len(back) - end)]
+    text = body[head.end() : len(body) - (len(back) - end)]
     return name[1].decode(), beginning(text, limit) if limit else "", length(text)
 
 

@@ -36,9 +36,9 @@ async def read_json(request: Request) -> dict[str, Any]:
 
 def refused(request: Request, error: Refused) -> Response:
     """The one place where a refusal becomes an HTTP answer."""
+    # The connection stays open even if a body is left unread: uvicorn discards what comes, where closing
+    # would reset a client that is still sending before it has seen the answer.
     headers = {"x-ms-error-code": error.code}
-    if error.status == 413:
-        headers["Connection"] = "close"  # the rest of the body is not read
     return json_response({"error": {"code": error.code, "message": error.message}}, error.status, headers)
 
 

@@ -58,6 +58,7 @@ class KernelClient:
         self._requests: dict[str, asyncio.Future[dict[str, Any]]] = {}
         self._heard = asyncio.Event()
         self._dead = False
+        self.others_busy = False
         address = process.spawned.address
         self._iopub = Channel(self._context, zmq.SUB, address("iopub_port"), self._on_iopub)
         self._shell = Channel(self._context, zmq.DEALER, address("shell_port"), self._on_reply)
@@ -143,6 +144,8 @@ class KernelClient:
             return None
         run = self._runs.get(message.parent) or self._unclaimed(message)
         if run is None:
+            if message.kind == "status" and message.parent not in self._requests:
+                self.others_busy = message.content().get("execution_state") == "busy"
             return None
         run.last_heard = asyncio.get_running_loop().time()
         if message.kind == "status":

@@ -22,7 +22,7 @@ class Health:
         self._failures = 0
         self._last_success: float | None = None
         self._began = time.monotonic()
-        kernel.on_ready = self._on_ready
+        kernel.on_ready.append(self._on_ready)
 
     @property
     def trouble(self) -> str | None:
@@ -62,7 +62,7 @@ class Health:
         try:
             reply = await asyncio.wait_for(instance.probe(self._probe.code), self._probe.timeout)
         except TimeoutError:
-            if instance.running:
+            if instance.running or instance.others_busy:
                 self._passed()
             else:
                 self._failed(f"no answer within {self._probe.timeout:g} seconds")

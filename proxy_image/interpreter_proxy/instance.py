@@ -45,6 +45,11 @@ class KernelInstance:
         """Whether the kernel can run code beside other code."""
         return _FEATURE in (self.info.get("supported_features") or ())
 
+    @property
+    def others_busy(self) -> bool:
+        """Whether it runs code of another client: a person in Jupyter."""
+        return self._client.others_busy
+
     async def prepare(self) -> None:
         """Waits until the kernel answers and is set up; ConnectionError when it dies first."""
         setup = self.language.setup()

@@ -48,8 +48,9 @@ class Kernel:
         self._ready = asyncio.Event()
         self.trouble = "The kernel is starting."
         self.restarts = 0
-        self.on_ready: Callable[[KernelInstance], Coroutine[Any, Any, None]] | None = None
-        self._told: asyncio.Task[None] | None = None
+        # Who wants to know of each new kernel, as soon as it can be used.
+        self.on_ready: list[Callable[[KernelInstance], Coroutine[Any, Any, None]]] = []
+        self._told: set[asyncio.Task[None]] = set()
 
     @property
     def language(self) -> Language:
@@ -128,8 +129,7 @@ class Kernel:
             return False
         log.debug("The kernel is ready (process %d).", instance.process.pid)
         self._ready.set()
-        if self.on_ready is not None:
-            self._told = asyncio.create_task(self.on_ready(instance))
+        self._told = {asyncio.create_task(tell(instance)) for tell in self.on_ready}
         return True
 
     def _explain(self, process: KernelProcess, death: Death, usable: bool) -> None:

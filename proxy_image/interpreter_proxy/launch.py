@@ -37,6 +37,8 @@ def prepare(config: Config, settings: Settings, environment: Mapping[str, str]) 
             Path(directory).mkdir(parents=True)
             if user.other:
                 os.chown(directory, user.uid, user.gid)
+        elif user.other and not _writable(directory, user):
+            os.chown(directory, user.uid, user.gid)  # a volume somebody mounted there, most likely
     except OSError as error:
         raise ConfigurationError(f"The data directory {directory} cannot be made: {error}") from None
     if settings.shell:
@@ -60,3 +62,10 @@ def prepare(config: Config, settings: Settings, environment: Mapping[str, str]) 
     if user.other:
         lines.append(f"The kernel runs as user '{user.name}'.")
     return Prepared(config, settings, user, launch, spawned, tuple(lines))
+
+
+def _writable(directory: str, user: KernelUser) -> bool:
+    status = Path(directory).stat()
+    if status.st_uid == user.uid:
+        return True
+    return bool(status.st_mode & 0o002 or (status.st_gid in user.groups and status.st_mode & 0o020))

@@ -27,6 +27,8 @@ class Death:
     with_worker: bool = False
 
     def __str__(self) -> str:
+        if self.out_of_memory:
+            return "it was ended for want of memory"
         if self.with_worker:
             return "the code ended the interpreter's process"
         if self.signal_number is None:

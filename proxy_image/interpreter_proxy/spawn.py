@@ -61,7 +61,7 @@ class Spawned:
 def spawn(launch: Launch) -> Spawned:
     """Starts the kernel as its user, in its own session and a private directory; raises OSError."""
     before = memory.killed_so_far()
-    directory = _private_directory()
+    directory = private_directory("kernel")
     connection = _connection(launch, directory)
     file = Path(directory, "connection.json")
     file.write_text(json.dumps(connection))
@@ -91,9 +91,10 @@ def remove(directory: str) -> None:
         Path(directory).rmdir()
 
 
-def _private_directory() -> str:
+def private_directory(purpose: str) -> str:
+    """A new directory that only its owner may enter, short enough for sockets to be in it."""
     tmp = os.environ.get("TMPDIR", "")
-    path = f"{tmp if 0 < len(tmp) <= _LONGEST_TMP else '/tmp'}/kernel-{os.urandom(6).hex()}"  # noqa: S108
+    path = f"{tmp if 0 < len(tmp) <= _LONGEST_TMP else '/tmp'}/{purpose}-{os.urandom(6).hex()}"  # noqa: S108
     Path(path).mkdir(mode=0o700)
     return path
 
