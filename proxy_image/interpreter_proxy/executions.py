@@ -137,6 +137,8 @@ class Executions:
             stderr_length=collector.stderr.length,
         )
         execution.done.set()
+        words = "Succeeded" if outcome.succeeded else "Failed"
+        log.info("Execution %s: %s in %d ms.", execution.id, words, milliseconds)
         self._characters += _size(outcome)
         while self._kept and (len(self._kept) > _KEPT or self._characters > _KEPT_CHARACTERS):
             oldest = next((one for one in self._kept.values() if one.outcome is not None), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,10 @@ from .render import json_response
 from .requests import parse
 from .settings import Settings
 
+# A container is one session for its whole life.
+_SESSION_GUID = str(uuid.uuid4())
+_LEGACY_PATHS = ("/code/execute", "/python/execute", "/execute")
+
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
@@ -38,7 +43,7 @@ class Interpreter:
             *(Route(path, self.health, methods=["GET"]) for path in sorted(paths)),
             Route("/executions", self.execute, methods=["POST"]),
             Route("/executions/{id:path}", self.execution, methods=["GET"]),
-            *(Route(path, self.execute_legacy, methods=["POST"]) for path in ("/code/execute", "/execute")),
+            *(Route(path, self.execute_legacy, methods=["POST"]) for path in _LEGACY_PATHS),
         ]
 
     async def health(self, request: Request) -> Response:
@@ -77,7 +82,7 @@ class Interpreter:
             properties = properties | {"code": properties["pythonCode"]}
         execution = await self._run(request, properties)
         headers = render.headers(execution, request.query_params, began)
-        headers["X-Ms-Session-Guid"] = request.query_params.get("identifier", "")
+        headers["X-Ms-Session-Guid"] = _SESSION_GUID
         return json_response(legacy.executed(execution), 202, headers)
 
     async def _run(self, request: Request, body: Mapping[str, Any]) -> Execution:

@@ -90,13 +90,9 @@ class Kernel:
     ) -> None:
         """Runs code in the shared kernel within the limit and completes the collector."""
         try:
-            await asyncio.wait_for(self._ready.wait(), self._start_timeout)
+            instance = await asyncio.wait_for(self._usable(), self._start_timeout)
         except TimeoutError:
             collector.fail("ConnectionError", self.trouble)
-            return
-        instance = self.instance
-        if instance is None:
-            collector.fail("ConnectionClosed", self.trouble)
             return
         ending = await instance.execute(code, collector, limit.seconds, aside=aside)
         if instance.death.done() or ending in {Ending.DIED, Ending.TIMED_OUT_AND_KILLED}:
@@ -118,6 +114,14 @@ class Kernel:
             instance.close()
             await asyncio.wait([instance.death])
 
+    async def _usable(self) -> KernelInstance:
+        """Waits for a kernel that is ready and alive, as far as anybody knows."""
+        while True:
+            await self._ready.wait()
+            if self._instance is not None and not self._instance.death.done():
+                return self._instance
+            self._ready.clear()
+
     async def _bring_up(self, instance: KernelInstance) -> bool:
         try:
             await asyncio.wait_for(instance.prepare(), self._start_timeout)
@@ -135,7 +139,7 @@ class Kernel:
     def _explain(self, process: KernelProcess, death: Death, usable: bool) -> None:
         words = f" Its last words: {process.last_words}" if process.last_words else ""
         when = "died" if usable else "did not start"
-        self.trouble = f"The kernel {when}: {death}. It is being started again."
+        self.trouble = f"The kernel {when}: {death}.{words[-1_000:]} It is being started again."
         log.warning("The kernel %s: %s.%s It is being started again.", when, death, words)
 
 

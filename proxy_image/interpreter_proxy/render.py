@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
 
@@ -70,7 +70,7 @@ def headers(execution: Execution, query: Mapping[str, str], began: float) -> dic
     place = urlencode({key: query[key] for key in ("api-version", "identifier") if key in query})
     result = {
         "Operation-Id": _header(execution.id),
-        "Operation-Location": f"/executions/{_header(execution.id)}" + (f"?{place}" if place else ""),
+        "Operation-Location": f"/executions/{quote(execution.id, safe='')}" + (f"?{place}" if place else ""),
         "X-Ms-Overall-Execution-Time": f"{(time.monotonic() - began) * 1000:.4f}",
     }
     if outcome := execution.outcome:

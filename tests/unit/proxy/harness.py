@@ -73,6 +73,7 @@ class Proxy:
     execution: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     log: list[str] = field(default_factory=list)
+    wait: bool = True
 
     def __post_init__(self) -> None:
         self.data = self.folder / "data"
@@ -90,7 +91,8 @@ class Proxy:
         )
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
-        self.wait_healthy()
+        if self.wait:
+            self.wait_for(200, "healthy")
 
     def _read_log(self) -> None:
         assert self.process.stderr is not None
@@ -98,19 +100,22 @@ class Proxy:
             for line in lines:
                 self.log.append(line.rstrip())
 
-    def wait_healthy(self) -> None:
+    def wait_for(self, status: int, text: str) -> str:
+        """Waits until /health answers so; returns its message."""
         end = time.monotonic() + 60
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 self._reader.join(5)
                 raise AssertionError(f"the proxy ended: {self.log}")
             try:
-                if self.call("GET", "/health").status == 200:
-                    return
+                answer = self.call("GET", "/health")
+                message = str(answer.json["message"])
+                if answer.status == status and text in message:
+                    return message
             except OSError:
                 pass
             time.sleep(0.01)
-        raise AssertionError(f"the proxy did not become healthy: {self.log}")
+        raise AssertionError(f"/health did not answer {status} {text!r}: {self.log}")
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         connection = UnixConnection(self.socket)
