@@ -44,6 +44,7 @@ class Admin:
         self._clock = clock
         self._minter = minter
         self._about = about
+        self.on_reset: list[Callable[[], object]] = []
         self.router = Router()
         add = self.router.add_route
         add("/.emulator/alive", self._alive, ["GET"])
@@ -97,7 +98,7 @@ class Admin:
         token = self._minter.mint(
             audience=query.get("audience", "https://dynamicsessions.io"),
             oid=query.get("oid"),
-            expires_in=_number(expires, "expiresIn") if expires else None,
+            expires_in=number(expires, "expiresIn") if expires else None,
             invalid=query.get("invalid"),
             role=query.get("role", "true").lower() != "false",
         )
@@ -110,7 +111,7 @@ class Admin:
         return JSONResponse({"now": moment(clock.now()), "offsetSeconds": clock.offset, "scale": clock.scale})
 
     async def _set_clock(self, request: Request) -> Response:
-        scale = _number((await _object(request)).get("scale"), "scale")
+        scale = number((await read_object(request)).get("scale"), "scale")
         try:
             self._clock.set_scale(scale)
         except ValueError as error:
@@ -118,7 +119,7 @@ class Admin:
         return await self._show_clock(request)
 
     async def _advance(self, request: Request) -> Response:
-        seconds = _number((await _object(request)).get("seconds"), "seconds")
+        seconds = number((await read_object(request)).get("seconds"), "seconds")
         try:
             self._clock.advance(seconds)
         except ValueError as error:
@@ -139,7 +140,7 @@ class Admin:
 
     async def _logs(self, request: Request) -> Response:
         _, session = self._find(request)
-        tail = int(_number(request.query_params.get("tail", "200"), "tail"))
+        tail = int(number(request.query_params.get("tail", "200"), "tail"))
         return PlainTextResponse(await self._registry.shared.runtime.logs(session.guid, tail))
 
     async def _act(self, request: Request) -> Response:
@@ -154,12 +155,14 @@ class Admin:
         log = self._registry.shared.events
         if "text/event-stream" in request.headers.get("accept", ""):
             return StreamingResponse(_server_sent(log.follow()), media_type="text/event-stream")
-        since = int(_number(request.query_params.get("since", "0"), "since"))
+        since = int(number(request.query_params.get("since", "0"), "since"))
         return JSONResponse({"events": [event.as_dict() for event in log.recent(since)]})
 
     async def _reset(self, _: Request) -> Response:
         removed = await self._registry.reset()
         self._clock.reset()
+        for forget in self.on_reset:
+            forget()
         self._registry.shared.events.clear()
         return JSONResponse({"removed": removed})
 
@@ -167,9 +170,9 @@ class Admin:
 class AdminSurface(Surface):
     """Lets the admin API answer on loopback; from elsewhere only with the admin key."""
 
-    def __init__(self, admin: Admin, key: str | None) -> None:
+    def __init__(self, router: Router, key: str | None) -> None:
         super().__init__(self._serve)
-        self._router = admin.router
+        self._router = router
         self._key = key
 
     def owns(self, segments: list[str]) -> bool:
@@ -230,7 +233,8 @@ def _session(pool: Pool, session: Session) -> dict[str, Any]:
     }
 
 
-async def _object(request: Request) -> dict[str, Any]:
+async def read_object(request: Request) -> dict[str, Any]:
+    """The body as a JSON object. Raises `RequestInvalid`."""
     try:
         body = json.loads(await request.body())
     except ValueError as error:
@@ -240,7 +244,8 @@ async def _object(request: Request) -> dict[str, Any]:
     return body
 
 
-def _number(value: object, name: str) -> float:
+def number(value: object, name: str) -> float:
+    """`value` as a number. Raises `RequestInvalid` naming the member."""
     try:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:

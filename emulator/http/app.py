@@ -16,12 +16,17 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
+from emulator.faults import Faults
 from emulator.http.admin import Admin, AdminSurface
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
-from emulator.http.dispatch import Dispatcher
+from emulator.http.dispatch import Dispatcher, Surface
+from emulator.http.faulting import Misfortune
+from emulator.http.journal import Journal
+from emulator.http.metrics import Metrics
 from emulator.http.server import Server, listen, make_server, own_addresses
 from emulator.http.upstream import Upstreams
+from emulator.http.watching import Watching
 from emulator.identity.keys import load_secret
 from emulator.identity.service import Identity
 from emulator.pool.events import EventLog
@@ -71,9 +76,19 @@ class Emulator:
         self.registry = Registry(shared)
         self.upstreams = Upstreams(settings.connect_timeout)
         self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
+        self.faults = Faults()
+        misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
+        self.metrics = Metrics(self.registry)
+        data_plane = DataPlane(self.plane, self.identity, misfortune)
+        surfaces: list[Surface] = []
+        dispatcher = Dispatcher(self.registry, data_plane, self.identity, surfaces)
+        self.journal = Journal(dispatcher, self.clock, settings.journal_size, self.metrics.observe)
         self.admin = Admin(self.registry, self.clock, self.identity, self.about)
-        surfaces = [AdminSurface(self.admin, settings.admin_key)]
-        self.app = Dispatcher(self.registry, DataPlane(self.plane, self.identity), self.identity, surfaces)
+        watching = Watching(self.journal, self.faults, self.metrics, self.events)
+        watching.add_to(self.admin.router)
+        self.admin.on_reset += [self.faults.clear, self.journal.clear]
+        surfaces.append(AdminSurface(self.admin.router, settings.admin_key))
+        self.app = self.journal
         self.urls: dict[str, str | None] = {"http": None, "https": None}
 
     def about(self) -> dict[str, Any]:
@@ -112,6 +127,7 @@ class Emulator:
     async def _close_connections(self) -> None:
         """Sessions that ended take their connections with them."""
         async for event in self.events.follow():
+            self.metrics.count(event)
             if event.session and event.kind in (
                 "session.stopped",
                 "session.expired",

@@ -77,6 +77,8 @@ class Call:
     async def session(self, identifier: str) -> AsyncIterator[Lease]:
         """A lease on the identifier's session for the length of the block."""
         lease = self.lease = await self.pool.acquire(identifier)
+        trace = {"pool": self.pool.spec.name, "identifier": identifier, "session": lease.session.guid}
+        self.scope.setdefault("emulator.trace", {}).update(trace)
         try:
             yield lease
         finally:

@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from emulator.errors import MethodNotAllowed, RequestNotSupported, RouteNotFound
 from emulator.http.context import Call, Plane, read_query
+from emulator.http.faulting import Misfortune
 from emulator.http.files import files
 from emulator.http.forward import forward
 from emulator.http.interpreter import execute, get_execution
@@ -31,9 +32,10 @@ _SESSION_ROUTES = {"session": session, "listsessions": list_sessions, "metadata"
 class DataPlane:
     """Serves requests below a pool's management endpoint."""
 
-    def __init__(self, plane: Plane, guard: Guard) -> None:
+    def __init__(self, plane: Plane, guard: Guard, misfortune: Misfortune) -> None:
         self.plane = plane
         self._guard = guard
+        self._misfortune = misfortune
 
     async def serve(
         self, pool: Pool, segments: list[str], raw_rest: str, scope: Scope, receive: Receive, send: Send
@@ -42,6 +44,8 @@ class DataPlane:
         self._guard.admit(authorization_of(scope), pool.spec)
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
         call = Call(self.plane, pool, scope, receive, send, segments, raw_path, read_query(scope))
+        scope.setdefault("emulator.trace", {}).update(pool=pool.spec.name)
+        await self._misfortune.befall(call)
         if not pool.spec.container_type.built_in and (segments[:1] != [".management"]):
             await self._custom(call, raw_rest)
             return
@@ -49,7 +53,7 @@ class DataPlane:
             raise RouteNotFound("Built-in pools have no WebSocket routes.")
         answer = await self._built_in(call)
         if answer is not None:
-            await answer(scope, receive, send)
+            await answer(scope, receive, call.send)  # a fault may have replaced it
 
     async def _custom(self, call: Call, raw_rest: str) -> None:
         identifier = call.identifier()

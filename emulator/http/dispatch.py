@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emulator.errors import PoolNotFound, ServiceError
 from emulator.http.answers import error_answer, unexpected
 from emulator.http.dataplane import DataPlane, Guard, authorization_of
+from emulator.http.faulting import ConnectionCut
 from emulator.pool.pool import Pool
 from emulator.pool.registry import Registry
 from emulator.resources.model import SessionPool
@@ -52,6 +53,8 @@ class Dispatcher:
 
         try:
             await self._route(scope, receive, watched_send)
+        except ConnectionCut as cut:
+            log.info("a connection was cut by fault %s", cut)
         except ServiceError as error:
             if started:  # the answer has begun: all that is left is to cut the connection
                 log.warning("an answer was cut off: %s", error)

@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from emulator.errors import ConfigurationError
+from emulator.http.protocol import CuttableProtocol
 
 GRACE_SECONDS = 2
 """How long requests in flight may take to finish once the emulator was asked to stop."""
@@ -57,6 +58,7 @@ def make_server(app: ASGIApp, *, certificate: tuple[Path, Path] | None = None) -
     """A server for `app`; `certificate` is (chain, key) in PEM for HTTPS."""
     config = uvicorn.Config(
         app,
+        http=CuttableProtocol,
         lifespan="off",
         access_log=False,
         log_config=None,
