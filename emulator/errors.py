@@ -1,29 +1,29 @@
 """What can go wrong, as data.
 
-    EmulatorError                     anything the emulator says about itself
-    ├── ConfigurationError            a setting, flag or pool file is wrong (names key, value, remedy)
-    └── ServiceError                  becomes an HTTP answer: status, code, shape
-        ├── RequestInvalid            400 SessionRequestValidationFailed
-        ├── RequestNotSupported       400 SessionRequestNotSupported
-        ├── PropertiesMissing         400 SessionPropertiesMissing
-        ├── IdentifierLengthInvalid   400 InvalidLengthOfSessionIdentifier
-        ├── SessionNotFound           404 NoSessionFoundError            (GET/DELETE /session)
-        ├── ManagedSessionNotFound    400 SessionWithIdentifierNotFound  (/.management/*)
-        ├── PoolNotFound              404 SessionPoolNotFound
-        ├── RouteNotFound             404 NotFound
-        ├── MethodNotAllowed          405 MethodNotAllowed
-        ├── FileTooLarge              413 FileTooLarge
-        ├── ModelBindingFailed        400 problem+json
-        ├── Unauthenticated           401, empty body
-        ├── Forbidden                 403, empty body
-        ├── SessionsCountExceedsLimit 429, unnested body (built-in pools)
-        ├── PodAllocationRejected     429, nested body (custom pools)
-        ├── AllocationFailed          500 SessionAllocationFailed
-        ├── PoolUnavailable           503 SessionPoolUnavailable
-        └── UpstreamError             502 / 504, something inside the session went away or did not answer
-            ├── SessionContainerExited  502 SessionContainerExited
-            ├── UpstreamUnreachable     502 SessionUpstreamUnreachable
-            └── UpstreamTimeout         504 SessionUpstreamTimeout
+EmulatorError                     anything the emulator says about itself
+├── ConfigurationError            a setting, flag or pool file is wrong (names key, value, remedy)
+└── ServiceError                  becomes an HTTP answer: status, code, shape
+    ├── RequestInvalid            400 SessionRequestValidationFailed
+    ├── RequestNotSupported       400 SessionRequestNotSupported
+    ├── PropertiesMissing         400 SessionPropertiesMissing
+    ├── IdentifierLengthInvalid   400 InvalidLengthOfSessionIdentifier
+    ├── SessionNotFound           404 NoSessionFoundError            (GET/DELETE /session)
+    ├── ManagedSessionNotFound    400 SessionWithIdentifierNotFound  (/.management/*)
+    ├── PoolNotFound              404 SessionPoolNotFound
+    ├── RouteNotFound             404 NotFound
+    ├── MethodNotAllowed          405 MethodNotAllowed
+    ├── FileTooLarge              413 FileTooLarge
+    ├── ModelBindingFailed        400 problem+json
+    ├── Unauthenticated           401, empty body
+    ├── Forbidden                 403, empty body
+    ├── SessionsCountExceedsLimit 429, unnested body (built-in pools)
+    ├── PodAllocationRejected     429, nested body (custom pools)
+    ├── AllocationFailed          500 SessionAllocationFailed
+    ├── PoolUnavailable           503 SessionPoolUnavailable
+    └── UpstreamError             502 / 504, something inside the session went away or did not answer
+        ├── SessionContainerExited  502 SessionContainerExited
+        ├── UpstreamUnreachable     502 SessionUpstreamUnreachable
+        └── UpstreamTimeout         504 SessionUpstreamTimeout
 """
 
 from __future__ import annotations
