@@ -65,6 +65,7 @@ def directories(home: str, environment: Mapping[str, str]) -> Iterator[str]:
         yield data
     yield from (
         f"{home}/.local/share/jupyter",
+        "/home/ubuntu/.local/share/jupyter",  # also where the account could not be changed
         f"{SNENV}/share/jupyter",
         f"{sys.prefix}/share/jupyter",
         "/usr/local/share/jupyter",
