@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 PREFIX: Final = "DYNAMIC_SESSIONS_"
 MIB: Final = 1024 * 1024
 
-# Variables that tell other programs which certificates to trust: what works on the host should in a session.
-HOST_CA_VARIABLES: Final = ("NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "PIP_CERT")
 # Read elsewhere (the command line's client verbs, the image scripts), so not misspelled settings.
 OTHER_VARIABLES: Final = frozenset({f"{PREFIX}SETTINGS", f"{PREFIX}ENDPOINT"})
 
@@ -184,15 +182,6 @@ class Settings:
     )
     node_image: str = _setting(TEXT, "dynamic-sessions/node:latest", "sessions", "image of NodeLTS pools")
     shell_image: str = _setting(TEXT, "dynamic-sessions/shell:latest", "sessions", "image of Shell pools")
-    extra_ca: Path | None = _setting(
-        PATH,
-        None,
-        "sessions",
-        f"certificates (PEM) that sessions trust as well (default: {', '.join(HOST_CA_VARIABLES)})",
-    )
-    trust: str = _setting(
-        TEXT, "egress", "sessions", "sessions that trust --extra-ca", choices=("egress", "all", "none")
-    )
 
     auth: str = _setting(
         TEXT,
@@ -371,7 +360,7 @@ def load(flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | 
             continue
         values[one.name] = _value(one, raw, origin, folder)
         origins[one.name] = origin
-    _derive(values, origins, environment)
+    values.setdefault("state_dir", default_state_dir(environment))
     _check(values, origins)
     return Settings(**values, origins=origins, warnings=tuple(_misspelled(environment)))
 
@@ -391,14 +380,6 @@ def _value(one: Setting, raw: Any, origin: str, folder: Path | None) -> Any:
     return tuple(folder / path for path in value) if one.kind is PATHS else folder / value
 
 
-def _derive(values: dict[str, Any], origins: dict[str, str], environment: Mapping[str, str]) -> None:
-    values.setdefault("state_dir", default_state_dir(environment))
-    for variable in HOST_CA_VARIABLES:
-        path = Path(environment.get(variable, ""))
-        if "extra_ca" not in values and path.is_file():
-            values["extra_ca"], origins["extra_ca"] = path, variable
-
-
 def _check(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     """What must be given together, and files that must be there."""
     for name, partner in (("image", "target_port"), ("target_port", "image"), ("name", "image")):
@@ -408,7 +389,7 @@ def _check(values: Mapping[str, Any], origins: Mapping[str, str]) -> None:
     for name, partner in (("tls_cert", "tls_key"), ("tls_key", "tls_cert")):
         if values.get(name) is not None and values.get(partner) is None:
             raise ConfigurationError(f"{name} also needs {partner}".replace("_", "-"), where=origins[name])
-    for name in ("tls_cert", "tls_key", "extra_ca"):
+    for name in ("tls_cert", "tls_key"):
         path = values.get(name)
         if path is not None and not path.is_file():
             problem = f"{name.replace('_', '-')} is {str(path)!r}: there is no such file"

@@ -120,9 +120,20 @@ class Emulator:
         finally:
             watch.cancel()
             await asyncio.gather(watch, *_cancelled(self.plane.background), return_exceptions=True)
-            await self.registry.close(keep=self.settings.keep)
+            await self._close_pools()
             await self.upstreams.aclose()
             await self.runtime.aclose()
+
+    async def _close_pools(self) -> None:
+        limit = self.settings.stop_timeout
+        try:
+            async with asyncio.timeout(limit):
+                await self.registry.close(keep=self.settings.keep)
+        except TimeoutError:
+            text = (
+                "sessions could not all be removed within %g s; 'dynamic-sessions down' removes what is left"
+            )
+            log.error(text, limit)
 
     async def _close_connections(self) -> None:
         """Sessions that ended take their connections with them."""

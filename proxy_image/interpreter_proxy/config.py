@@ -51,9 +51,10 @@ class Snippets:
 
 @dataclass(frozen=True, slots=True)
 class CodeExecution:
-    """`spec.codeExecution`; the time-out in seconds."""
+    """`spec.codeExecution`; the time-out in seconds. `kept`: how many finished executions are remembered."""
 
     auto_base64: bool = True
+    kept: int = 1_000
     default_timeout: float = 120
     synchronous: Snippets = field(default_factory=Snippets)
     asynchronous: Snippets = field(default_factory=Snippets)

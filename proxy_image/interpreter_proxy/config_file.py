@@ -149,12 +149,24 @@ def load(path: str, settings: Settings) -> Config:
         reader.mistakes.append(f"{path}: 'spec.fileOperation.dataDirectoryPath' must be an absolute path")
     if reader.mistakes:
         raise ConfigurationError("\n".join(reader.mistakes))
-    return _config(spec)
+    return overruled(_config(spec), settings)
 
 
 def default(settings: Settings) -> Config:
     """The configuration without a file."""
-    return Config(kernel=replace(KernelConfig(), name=settings.kernel_name or "python3", asynchronous=True))
+    kernel = replace(KernelConfig(), name=settings.kernel_name or "python3", asynchronous=True)
+    return overruled(Config(kernel=kernel), settings)
+
+
+def overruled(config: Config, settings: Settings) -> Config:
+    """`config` with what the environment decides above it."""
+    execution = replace(config.execution, kept=settings.executions_kept)
+    if settings.default_timeout is not None:
+        execution = replace(execution, default_timeout=settings.default_timeout)
+    files = config.files
+    if settings.max_upload is not None:
+        files = replace(files, max_upload=settings.max_upload)
+    return replace(config, execution=execution, files=files)
 
 
 def _config(spec: Mapping[str, Any]) -> Config:

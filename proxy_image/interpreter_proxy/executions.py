@@ -18,7 +18,6 @@ from .requests import ExecutionRequest
 
 log = logging.getLogger("interpreter_proxy")
 
-_KEPT = 1_000
 # Of finished executions' output in all; the oldest go first. It bounds the proxy's memory where callers
 # ask for long output and print a lot.
 _KEPT_CHARACTERS = 64_000_000
@@ -140,7 +139,9 @@ class Executions:
         words = "Succeeded" if outcome.succeeded else "Failed"
         log.info("Execution %s: %s in %d ms.", execution.id, words, milliseconds)
         self._characters += _size(outcome)
-        while self._kept and (len(self._kept) > _KEPT or self._characters > _KEPT_CHARACTERS):
+        while self._kept and (
+            len(self._kept) > self._config.execution.kept or self._characters > _KEPT_CHARACTERS
+        ):
             oldest = next((one for one in self._kept.values() if one.outcome is not None), None)
             if oldest is None or oldest is execution:
                 break

@@ -14,12 +14,19 @@ _FALSE = {"", "0", "false", "no", "n", "off"}
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """The proxy's own settings; times in seconds, sizes in characters."""
+    """The proxy's own settings; times in seconds, output in characters, uploads in bytes.
+
+    `default_timeout` and `max_upload` are above the configuration file: what starts a session for a pool
+    decides them, whatever the image's file says.
+    """
 
     kernel_name: str | None = None
     kernel_user: str | None = None
     config_path: str | None = None
     max_timeout: float | None = None
+    default_timeout: float | None = None
+    max_upload: int | None = None
+    executions_kept: int = 1_000
     interrupt_grace: float = 3.0
     start_timeout: float = 60.0
     output_limit: int = 1_048_576
@@ -60,6 +67,9 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         kernel_user=text("KERNEL_USER"),
         config_path=text("CONFIG_FILE_PATH"),
         max_timeout=number("MAX_TIMEOUT_SECONDS", 0.0) or None,
+        default_timeout=number("DEFAULT_TIMEOUT_SECONDS", 0.0) or None,
+        max_upload=int(number("MAX_UPLOAD_BYTES", 0.0)) or None,
+        executions_kept=int(number("EXECUTIONS_KEPT", 1_000)),
         interrupt_grace=number("INTERRUPT_GRACE_SECONDS", 3.0),
         start_timeout=number("START_TIMEOUT_SECONDS", 60.0),
         output_limit=int(number("OUTPUT_LIMIT_CHARACTERS", 1_048_576)),

@@ -219,3 +219,18 @@ def test_a_wrong_configuration_stops_the_start_with_its_reason(folder: Path) -> 
     )
     assert done.returncode == 2
     assert done.stderr == f"{path} line 5: 'spec.kernel.port' is 'none' and must be a whole number\n"
+
+
+def test_the_environment_of_a_pool_is_above_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "conf.yaml"
+    path.write_text(SAMPLE, encoding="utf-8")
+    environment = {
+        "CODE_INTERPRETER_KERNEL_NAME": "javascript",
+        "CODE_INTERPRETER_DEFAULT_TIMEOUT_SECONDS": "60",
+        "CODE_INTERPRETER_MAX_UPLOAD_BYTES": "1000",
+        "CODE_INTERPRETER_EXECUTIONS_KEPT": "7",
+    }
+    config = config_file.load(str(path), from_environment(environment))
+    assert (config.execution.default_timeout, config.files.max_upload, config.execution.kept) == (60, 1000, 7)
+    plain = config_file.load(str(path), from_environment({"CODE_INTERPRETER_KERNEL_NAME": "javascript"}))
+    assert (plain.execution.default_timeout, plain.files.max_upload) == (120, 250 * 2**20)

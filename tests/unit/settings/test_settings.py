@@ -35,7 +35,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "list of objects": ('[{"oid": "x"}]', ({"oid": "x"},)),
 }
 # What is checked together with others has tests of its own.
-TOGETHER = {"image", "target_port", "name", "tls_cert", "tls_key", "extra_ca"}
+TOGETHER = {"image", "target_port", "name", "tls_cert", "tls_key"}
 ALONE = [one for one in TABLE if one.name not in TOGETHER]
 
 
@@ -109,7 +109,7 @@ def test_precedence(tmp_path: Path) -> None:
         "port": "--port",
         "host": "DYNAMIC_SESSIONS_HOST",
         "instance": f"{file}:3",
-    } | {name: settings.origins[name] for name in settings.origins if name == "extra_ca"}
+    }
 
 
 @pytest.mark.parametrize("given_by", ["flag", "variable"])
@@ -165,7 +165,6 @@ def test_free_port() -> None:
         (["--target-port", "80"], "--target-port: target-port also needs image"),
         (["--name", "p"], "--name: name also needs image"),
         (["--tls-cert", __file__], "--tls-cert: tls-cert also needs tls-key"),
-        (["--extra-ca", "/gone.pem"], "--extra-ca: extra-ca is '/gone.pem': there is no such file"),
         (["--principals", "x"], "--principals: principals is not shown: expected JSON"),
     ],
 )
@@ -210,15 +209,6 @@ def test_secrets_are_not_shown() -> None:
     assert settings.admin_key == "hush"
     assert "hush" not in repr(settings)
     assert {one.name for one in TABLE if one.secret} == {"admin_key", "identity_header", "principals"}
-
-
-def test_certificates_of_the_host_are_trusted_too(tmp_path: Path) -> None:
-    bundle = tmp_path / "ca.pem"
-    bundle.write_text("pem", encoding="utf-8")
-    settings = load({}, {"SSL_CERT_FILE": str(bundle)})
-    assert settings.extra_ca == bundle
-    assert settings.origins["extra_ca"] == "SSL_CERT_FILE"
-    assert load({}, {"SSL_CERT_FILE": str(tmp_path / "gone.pem")}).extra_ca is None
 
 
 def test_one_off_pool_flags() -> None:
