@@ -21,6 +21,7 @@ import docker
 import requests
 from anyio import CapacityLimiter, to_thread
 from docker import errors as docker_errors
+from docker.utils import kwargs_from_env
 
 from emulator.resources.model import SessionPool
 from emulator.runtimes import names
@@ -63,7 +64,7 @@ class DockerRuntime:
         self._known: dict[str, str] = {}  # guid -> subnet, for instances this process started or adopted
         self._own: str | None = options.own_container
         try:
-            self._api = docker.APIClient(timeout=60, max_pool_size=40, **docker.utils.kwargs_from_env())
+            self._api = docker.APIClient(timeout=60, max_pool_size=40, **kwargs_from_env())
         except docker_errors.DockerException as error:
             raise RuntimeUnavailable(f"the Docker Engine does not answer: {error}") from error
 
