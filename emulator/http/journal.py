@@ -157,7 +157,8 @@ class Journal:
             message = await receive()
             if message["type"] == "http.request":
                 entry.request_size += len(body := message.get("body", b""))
-                _excerpt(entry.request_body, body, self._excerpt)
+                if _keeps_bodies(entry):
+                    _excerpt(entry.request_body, body, self._excerpt)
             return message
 
         async def listening_send(message: Message) -> None:
@@ -166,7 +167,8 @@ class Journal:
                 entry.response_headers = _readable(message.get("headers", []))
             elif message["type"] == "http.response.body":
                 entry.response_size += len(body := message.get("body", b""))
-                _excerpt(entry.response_body, body, self._excerpt)
+                if _keeps_bodies(entry):
+                    _excerpt(entry.response_body, body, self._excerpt)
             await send(message)
 
         try:
@@ -197,6 +199,11 @@ class Journal:
         )
         self._entries.append(entry)
         return entry
+
+
+def _keeps_bodies(entry: Entry) -> bool:
+    """Bodies are kept of the data plane only: issuers answer with tokens, the control plane takes secrets."""
+    return "pool" in entry.trace
 
 
 def _excerpt(kept: bytearray, body: bytes, limit: int) -> None:
