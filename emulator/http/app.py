@@ -28,6 +28,7 @@ from emulator.http.server import Server, listen, make_server, own_addresses
 from emulator.http.upstream import Upstreams
 from emulator.http.watching import Watching
 from emulator.identity.keys import load_secret
+from emulator.identity.mcp_keys import McpKeys
 from emulator.identity.service import Identity
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Ledger
@@ -79,7 +80,8 @@ class Emulator:
         self.faults = Faults()
         misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
         self.metrics = Metrics(self.registry)
-        data_plane = DataPlane(self.plane, self.identity, misfortune)
+        self.mcp_keys = McpKeys.open(state, self.clock)
+        data_plane = DataPlane(self.plane, self.identity, misfortune, self.mcp_keys)
         surfaces: list[Surface] = []
         dispatcher = Dispatcher(self.registry, data_plane, self.identity, surfaces)
         self.journal = Journal(dispatcher, self.clock, settings.journal_size, self.metrics.observe)

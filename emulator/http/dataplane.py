@@ -13,9 +13,11 @@ from emulator.http.faulting import Misfortune
 from emulator.http.files import files
 from emulator.http.forward import forward
 from emulator.http.interpreter import execute, get_execution
+from emulator.http.mcp.endpoint import KEY_HEADER, admit, is_mcp, serve_mcp
 from emulator.http.sessions import list_sessions, management, metadata, session
 from emulator.http.versions import Family
 from emulator.http.websocket import forward_websocket
+from emulator.identity.mcp_keys import McpKeys
 from emulator.pool.pool import Pool
 from emulator.resources.model import SessionPool
 
@@ -32,16 +34,17 @@ _SESSION_ROUTES = {"session": session, "listsessions": list_sessions, "metadata"
 class DataPlane:
     """Serves requests below a pool's management endpoint."""
 
-    def __init__(self, plane: Plane, guard: Guard, misfortune: Misfortune) -> None:
+    def __init__(self, plane: Plane, guard: Guard, misfortune: Misfortune, mcp_keys: McpKeys) -> None:
         self.plane = plane
         self._guard = guard
         self._misfortune = misfortune
+        self._mcp_keys = mcp_keys
 
     async def serve(
         self, pool: Pool, segments: list[str], raw_rest: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """`segments` decoded, `raw_rest` as sent: both are what follows the pool in the path."""
-        self._guard.admit(authorization_of(scope), pool.spec)
+        self._admit(pool, segments, scope)
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
         call = Call(self.plane, pool, scope, receive, send, segments, raw_path, read_query(scope))
         scope.setdefault("emulator.trace", {}).update(pool=pool.spec.name)
@@ -54,6 +57,11 @@ class DataPlane:
         answer = await self._built_in(call)
         if answer is not None:
             await answer(scope, receive, call.send)  # a fault may have replaced it
+
+    def _admit(self, pool: Pool, segments: list[str], scope: Scope) -> None:
+        key = header_of(scope, KEY_HEADER)
+        if not (is_mcp(pool.spec, segments) and admit(pool.spec, self._mcp_keys, key)):
+            self._guard.admit(authorization_of(scope), pool.spec)
 
     async def _custom(self, call: Call, raw_rest: str) -> None:
         identifier = call.identifier()
@@ -90,6 +98,8 @@ class DataPlane:
                 return await management(call, call.segments[1:])
             case [("session" | "listsessions" | "metadata") as name], 1:
                 return await _SESSION_ROUTES[name](call)
+            case ["mcp"], 1:
+                return await serve_mcp(call)
             case ["python", "uploadfile"], 2:
                 call.segments = ["files", "upload"]
                 return await files(call, ["upload"])
@@ -109,7 +119,12 @@ async def _posted(call: Call, family: Family) -> Response:
 
 def authorization_of(scope: Scope) -> str | None:
     """The request's `Authorization` header."""
+    return header_of(scope, "authorization")
+
+
+def header_of(scope: Scope, wanted: str) -> str | None:
+    """The first value of a header, named in lower case."""
     for name, value in scope["headers"]:
-        if name == b"authorization":
+        if name == wanted.encode():
             return str(value.decode("latin-1"))
     return None

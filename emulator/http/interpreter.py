@@ -62,6 +62,19 @@ async def execute(call: Call, family: Family) -> Response:
     return JSONResponse(version.execution(execution, family), status, headers)
 
 
+async def run_in(call: Call, identifier: str, body: dict[str, Any]) -> Execution:
+    """Run a flat body of the newest version in `identifier`'s session, whatever the caller's own dialect.
+
+    Raises the service errors of `execute`.
+    """
+    version = read_version({"api-version": NEWEST}, may_be_absent=False, strict=True)
+    shell = call.pool.spec.container_type is ContainerType.SHELL
+    run = (_read_shell if shell else _read_code)(call, version, body)
+    async with call.session(identifier) as lease:
+        execution, _, _ = await _run_inside(call, lease, run, shell=shell)
+    return execution
+
+
 def unwrap(body: dict[str, Any], family: Family, *, strict: bool) -> dict[str, Any]:
     """The old paths want `properties`, `/executions` must not have it; loose mode takes either."""
     wrapped = body.get("properties")
