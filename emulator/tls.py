@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-# OpenSSL and Node take no wildcard right below a top-level name: `*.localhost` is for the clients that do, and
-# a caller names each host it means besides (`python.localhost`).
+# OpenSSL and Node take no wildcard right below a top-level name: `*.localhost` is for clients that do;
+# callers name each host they mean besides (`python.localhost`).
 ALWAYS_NAMED: Final = ("localhost", "*.localhost", "127.0.0.1", "::1")
 
 # Apple's platforms take no certificate that lives longer than 825 days, whoever signed it.

@@ -1,0 +1,68 @@
+"""The few lines of Microsoft Graph that `az` asks for on the way: who am I, who is that."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from starlette.responses import Response
+
+from emulator.http.arm.call import Call, answer
+from emulator.http.arm.control import ControlPlane
+from emulator.http.arm.errors import ArmError
+from emulator.identity.principals import Registered
+
+_QUOTED = re.compile(r"'([^']*)'")
+
+
+class Graph:
+    """Handlers; every known principal is a service principal, the caller also answers as `me`."""
+
+    def __init__(self, control: ControlPlane) -> None:
+        self._principals = control.identity.principals
+
+    async def me(self, call: Call) -> Response:
+        known = self._principals.find(oid=call.principal.oid)
+        name = known.name if known else call.principal.name or call.principal.oid
+        return answer(
+            {
+                "@odata.context": f"{call.base}/graph/v1.0/$metadata#users/$entity",
+                "@odata.type": "#microsoft.graph.user",
+                "id": call.principal.oid,
+                "displayName": name,
+                "userPrincipalName": "user@localhost",
+            }
+        )
+
+    async def service_principals(self, call: Call) -> Response:
+        """`$filter`: any name or id in quotes that a principal has."""
+        asked = {value.lower() for value in _QUOTED.findall(call.request.query_params.get("$filter", ""))}
+        known = self._principals.known
+        found = [one for one in known if not asked or asked & {one.client_id, one.oid, one.name.lower()}]
+        return answer({"value": [_render(one) for one in found]})
+
+    async def service_principal(self, call: Call) -> Response:
+        known = self._principals.find(oid=call.names["name"])
+        if known is None:
+            message = f"Resource '{call.names['name']}' does not exist."
+            raise ArmError(404, "Request_ResourceNotFound", message)
+        return answer(_render(known))
+
+    async def users(self, _: Call) -> Response:
+        return answer({"value": []})
+
+    async def by_ids(self, call: Call) -> Response:
+        ids = (await call.read()).get("ids")
+        found = [self._principals.find(oid=str(one)) for one in ids] if isinstance(ids, list) else []
+        return answer({"value": [_render(one) for one in found if one is not None]})
+
+
+def _render(one: Registered) -> dict[str, Any]:
+    return {
+        "@odata.type": "#microsoft.graph.servicePrincipal",
+        "id": one.oid,
+        "appId": one.client_id,
+        "displayName": one.name,
+        "servicePrincipalNames": [one.client_id],
+        "servicePrincipalType": "Application",
+    }
