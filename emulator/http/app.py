@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import signal
+import socket
 import sys
 import tempfile
 import time
@@ -18,13 +19,18 @@ from typing import Any
 from emulator.clock import SystemClock
 from emulator.faults import Faults
 from emulator.http.admin import Admin, AdminSurface
+from emulator.http.arm.control import ControlPlane
+from emulator.http.arm.state import State
+from emulator.http.arm.surface import ArmSurface
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
 from emulator.http.dispatch import Dispatcher, Surface
 from emulator.http.faulting import Misfortune
+from emulator.http.issuers import IssuerSurface
 from emulator.http.journal import Journal
 from emulator.http.metrics import Metrics
 from emulator.http.server import Server, listen, make_server, own_addresses
+from emulator.http.trust import Trust
 from emulator.http.upstream import Upstreams
 from emulator.http.watching import Watching
 from emulator.identity.keys import load_secret
@@ -42,6 +48,7 @@ from emulator.runtimes import choose
 from emulator.runtimes.base import Runtime
 from emulator.runtimes.options import StartOptions
 from emulator.settings import Settings
+from emulator.tls import Certificate, development_certificate, own_certificate
 
 log = logging.getLogger("emulator")
 
@@ -75,7 +82,7 @@ class Emulator:
             default_ready=settings.ready_sessions,
         )
         self.registry = Registry(shared)
-        self.upstreams = Upstreams(settings.connect_timeout)
+        self.upstreams = Upstreams(settings.connect_timeout, settings.read_timeout)
         self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
         self.faults = Faults()
         misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
@@ -89,7 +96,22 @@ class Emulator:
         watching = Watching(self.journal, self.faults, self.metrics, self.events)
         watching.add_to(self.admin.router)
         self.admin.on_reset += [self.faults.clear, self.journal.clear]
-        surfaces.append(AdminSurface(self.admin.router, settings.admin_key))
+        self.trust = Trust()
+        self.trust.add_to(self.admin.router)
+        self.control = ControlPlane(
+            self.registry,
+            self.identity,
+            self.clock,
+            State(state / "control-plane.json"),
+            self.mcp_keys,
+            strict=settings.strict,
+            operation_delay=settings.operation_delay,
+        )
+        surfaces += [
+            AdminSurface(self.admin.router, settings.admin_key),
+            IssuerSurface(self.identity, self.identity_header),
+            ArmSurface(self.control),
+        ]
         self.app = self.journal
         self.urls: dict[str, str | None] = {"http": None, "https": None}
 
@@ -97,6 +119,8 @@ class Emulator:
         s = self.settings
         return {
             **self.urls,
+            "identityEndpoint": f"{self.urls['http']}/msi/token",
+            "identityHeader": self.identity_header,
             "instance": s.instance,
             "runtime": self.runtime.name,
             "auth": s.auth,
@@ -114,7 +138,7 @@ class Emulator:
     @asynccontextmanager
     async def lifespan(self) -> AsyncIterator[None]:
         """Pools open inside; every instance gone (unless `keep`) and every connection closed after."""
-        specs = self.pools()
+        specs = self.control.merge(self.pools())
         watch = asyncio.create_task(self._close_connections(), name="connections")
         try:
             await self.registry.open(specs)
@@ -130,7 +154,8 @@ class Emulator:
         limit = self.settings.stop_timeout
         try:
             async with asyncio.timeout(limit):
-                await self.registry.close(keep=self.settings.keep)
+                await self.control.operations.aclose()
+            await self.registry.close(keep=self.settings.keep)
         except TimeoutError:
             text = (
                 "sessions could not all be removed within %g s; 'dynamic-sessions down' removes what is left"
@@ -153,6 +178,16 @@ class Emulator:
         """What a user should know about how well sessions are kept apart here."""
         return self.runtime.notes()
 
+    def certificate(self, hosts: list[str]) -> Certificate:
+        """What HTTPS is served with on `hosts`. Raises `ConfigurationError`."""
+        s = self.settings
+        if s.tls_cert is not None and s.tls_key is not None:
+            return own_certificate(s.tls_cert, s.tls_key)
+        names = [*s.tls_names, *hosts, *(f"{pool.spec.name}.localhost" for pool in self.registry.pools)]
+        made = development_certificate(s.state_dir / "tls", s.state_dir / s.instance / "tls", names)
+        self.trust.ca = made.ca
+        return made
+
     def ready_document(self) -> dict[str, Any]:
         """What `--ready-file` holds."""
         http = self.urls["http"]
@@ -168,7 +203,7 @@ class Emulator:
         return {
             "http": http,
             "https": https,
-            "ca": None,
+            "ca": str(self.trust.ca) if self.trust.ca else None,
             "admin": f"{http}/.emulator",
             "identityEndpoint": f"{http}/msi/token",
             "identityHeader": self.identity_header,
@@ -222,27 +257,40 @@ async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], No
     began = time.perf_counter()
     hosts = own_addresses(settings.host)
     sockets = listen(hosts, settings.port, "--port")
+    secure: list[socket.socket] = []
     try:
+        if settings.tls_port is not None:
+            # `--port 0` alone asks for free ports, not for one and 7443.
+            free = settings.port == 0 and "tls_port" not in settings.origins
+            secure = listen(hosts, 0 if free else settings.tls_port, "--tls-port")
         runtime = await choose(settings.runtime, start_options(settings))
         emulator = Emulator(settings, runtime)
         emulator.urls["http"] = f"http://{_shown(hosts[0])}:{sockets[0].getsockname()[1]}"
         stop = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        server = make_server(emulator.app)
+        servers = [make_server(emulator.app)]
         async with emulator.lifespan():
-            listening = asyncio.create_task(server.serve(sockets=sockets), name="http")
+            if secure:
+                emulator.urls["https"] = f"https://{_shown(hosts[0])}:{secure[0].getsockname()[1]}"
+                certificate = await asyncio.to_thread(emulator.certificate, hosts)
+                servers.append(make_server(emulator.app, certificate=(certificate.chain, certificate.key)))
+            listening = [
+                asyncio.create_task(server.serve(sockets=on), name="listener")
+                for server, on in zip(servers, (sockets, secure), strict=False)
+            ]
             announce(emulator, [f"front end up in {(time.perf_counter() - began) * 1000:.0f} ms"])
             filling = asyncio.create_task(_when_ready(emulator), name="ready")
             await asyncio.wait(
-                [asyncio.ensure_future(stop.wait()), listening], return_when=asyncio.FIRST_COMPLETED
+                [asyncio.ensure_future(stop.wait()), *listening], return_when=asyncio.FIRST_COMPLETED
             )
             filling.cancel()
             print("stopping: removing sessions …", file=sys.stderr, flush=True)
-            _stop_listening(server)
-            await asyncio.wait([listening], timeout=5)
+            for server in servers:
+                _stop_listening(server)
+            await asyncio.wait(listening, timeout=5)
     finally:
-        for sock in sockets:
+        for sock in (*sockets, *secure):
             sock.close()
 
 

@@ -12,5 +12,4 @@ environments  Microsoft.App/managedEnvironments
 access        Microsoft.Authorization/roleAssignments and roleDefinitions
 catalog       subscriptions, tenants, providers, locations
 graph         the few lines of Microsoft Graph that `az` asks for on the way
-mcp_keys      McpKeys: keys of pools' MCP servers, with the overlap after a rotation
 """

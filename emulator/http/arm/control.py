@@ -12,9 +12,9 @@ from typing import Any
 from emulator.clock import Clock
 from emulator.errors import ConfigurationError
 from emulator.http.arm.call import Call
-from emulator.http.arm.mcp_keys import McpKeys
 from emulator.http.arm.operations import Operations
 from emulator.http.arm.state import State
+from emulator.identity.mcp_keys import McpKeys
 from emulator.identity.principals import Assignment
 from emulator.identity.service import Identity
 from emulator.pool.registry import Registry
@@ -37,6 +37,7 @@ class ControlPlane:
         identity: Identity,
         clock: Clock,
         state: State,
+        mcp_keys: McpKeys,
         *,
         strict: bool = True,
         operation_delay: float = 0.0,
@@ -47,7 +48,7 @@ class ControlPlane:
         self.state = state
         self.strict = strict
         self.operations = Operations(clock, operation_delay)
-        self.mcp_keys = McpKeys(state, clock)
+        self.mcp_keys = mcp_keys
         self.started = clock.now()
         self.deleting: set[str] = set()
         self._declared: dict[str, str] = {}
@@ -104,6 +105,7 @@ class ControlPlane:
         }
 
     def forget(self, key: str) -> None:
+        """Drop what is kept of a pool that is deleted; the caller saves."""
         self.state.section("pools").pop(key, None)
         self.mcp_keys.forget(key)
 

@@ -241,10 +241,10 @@ class Pools:
     # -- MCP credentials ---------------------------------------------------------------------------------
 
     async def fetch_mcp_credentials(self, call: Call) -> Response:
-        return answer({"apiKey": await self._control.mcp_keys.fetch(self._with_mcp(call))})
+        return answer({"apiKey": self._control.mcp_keys.fetch(self._with_mcp(call))})
 
     async def rotate_mcp_credentials(self, call: Call) -> Response:
-        return answer({"apiKey": await self._control.mcp_keys.rotate(self._with_mcp(call))})
+        return answer({"apiKey": self._control.mcp_keys.rotate(self._with_mcp(call))})
 
     def _with_mcp(self, call: Call) -> str:
         pool = self._find(call)

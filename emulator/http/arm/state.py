@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from emulator.errors import ConfigurationError
 
-SECTIONS: Final = ("groups", "environments", "pools", "assignments", "mcpKeys")
+SECTIONS: Final = ("groups", "environments", "pools", "assignments")
 
 
 class State:
