@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from emulator.errors import FileTooLarge, MethodNotAllowed, RequestInvalid
+from emulator.errors import FileTooLarge, MethodNotAllowed, RequestInvalid, UpstreamError
 from emulator.http.context import Call
 from emulator.http.forward import end_to_end
 from emulator.http.interpreter import inner_error
@@ -93,8 +93,13 @@ async def _upload(call: Call, *, old_route: bool) -> Response:
     if length is not None:
         headers["content-length"] = length
     async with call.session(identifier):
-        body = _counted(Request(call.scope, call.receive), limit)
-        stored = await _json(call, "POST", _target(call, ""), data=body, headers=headers)
+        body = _Counted(Request(call.scope, call.receive), limit)
+        try:
+            stored = await _json(call, "POST", _target(call, ""), data=body.blocks(), headers=headers)
+        except UpstreamError:
+            if body.too_large:  # the HTTP client has its own words for a body that broke off
+                raise too_large(limit) from None
+            raise
         answer_headers = _headers(call, version)
     return JSONResponse(version.uploaded(_file(stored), old_route=old_route), 200, answer_headers)
 
@@ -105,17 +110,26 @@ def too_large(limit: int) -> FileTooLarge:
     )
 
 
-async def _counted(request: Request, limit: int) -> AsyncIterator[bytes]:
-    seen = 0
-    try:
-        async for chunk in request.stream():
-            seen += len(chunk)
-            if seen > limit + ENVELOPE:
-                raise too_large(limit)
-            if chunk:
-                yield chunk
-    except ClientDisconnect as gone:
-        raise ConnectionResetError("the caller went away in the middle of the upload") from gone
+class _Counted:
+    """A request's body on its way in, broken off when it is larger than a file of `limit` bytes can be."""
+
+    def __init__(self, request: Request, limit: int) -> None:
+        self._request = request
+        self._limit = limit
+        self.too_large = False
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        seen = 0
+        try:
+            async for chunk in self._request.stream():
+                seen += len(chunk)
+                if seen > self._limit + ENVELOPE:
+                    self.too_large = True
+                    raise ConnectionResetError("the body is too large")
+                if chunk:
+                    yield chunk
+        except ClientDisconnect as gone:
+            raise ConnectionResetError("the caller went away in the middle of the upload") from gone
 
 
 async def _show(call: Call, name: str) -> Response:

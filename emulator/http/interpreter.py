@@ -99,13 +99,13 @@ def _read_code(call: Call, version: Version, body: dict[str, Any]) -> Run:
     code = take(body, "code", str, "A string")
     if code is None:
         code = take(body, "pythonCode", str, "A string")
-    if code is None:
+    if not code:  # an empty one is a missing one, as to ASP.NET's [Required]
         raise PropertiesMissing("The request must hold 'code'.", target="code")
     input_type, execution_type, asynchronous = _labels(body)
     if (input_type or "").lower() == "inlinebase64":
         _check_base64(code)
     inner: dict[str, Any] = {"code": code, "codeInputType": input_type or "Inline"}
-    inner["executionType"] = "Asynchronous" if asynchronous else "Synchronous"
+    inner["executionType"] = execution_type or "Synchronous"  # kept as written, for who polls
     for name in ("useEmptyKernel", "returnJupyterFormatExecutionResult", "returnJupyterFormat"):
         if (flag := take(body, name, bool, "A boolean")) is not None:
             inner[name] = flag
