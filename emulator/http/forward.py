@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 from multidict import CIMultiDict
@@ -19,7 +20,16 @@ HOP_BY_HOP = frozenset(
 )
 """Headers of one connection, not of the message (RFC 9110 section 7.6.1)."""
 
-CHUNK = 65_536
+CALLER_GONE = 499
+"""What is returned (and sent to nobody) when the caller went away; nginx made the number known."""
+
+
+def text(value: bytes) -> str:
+    """A header's value so that aiohttp, which writes UTF-8, sends the same bytes; others become UTF-8."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.decode("latin-1")
 
 
 def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
@@ -37,13 +47,17 @@ def end_to_end(headers: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
 
 def request_headers(scope: Scope, *, authorization: bool) -> CIMultiDict[str]:
     """What the session sees: end-to-end headers, `X-Forwarded-*`, no token unless `authorization`."""
-    headers: CIMultiDict[str] = CIMultiDict(end_to_end(scope["headers"]))
+    headers: CIMultiDict[str] = CIMultiDict(
+        (name, text(value.encode("latin-1"))) for name, value in end_to_end(scope["headers"])
+    )
     headers.pop("expect", None)  # the 100-continue was between the caller and us
     if not authorization:
         headers.popall("authorization", None)
     client: str = (scope.get("client") or ("unknown", 0))[0]
-    before = headers.get("x-forwarded-for", "")
-    headers["x-forwarded-for"] = f"{before}, {client}" if before else client
+    before = [one.strip() for one in headers.get("x-forwarded-for", "").split(",") if one.strip()]
+    if before[-1:] != [client]:  # the server itself believes this header when the peer is on loopback
+        before.append(client)
+    headers["x-forwarded-for"] = ", ".join(before)
     headers["x-forwarded-proto"] = scope["scheme"].replace("ws", "http")
     headers["x-forwarded-host"] = headers.get("host", "")
     return headers
@@ -62,6 +76,7 @@ async def forward(
 ) -> int:
     """Carry one HTTP exchange; returns the status. `target` is the encoded path and query inside.
 
+    A caller that hangs up ends it: the connection into the session is closed, `CALLER_GONE` returned.
     Once the answer has begun an error can only cut the connection, which is what the caller then sees.
     Nothing that was sent is ever sent again.
     """
@@ -69,18 +84,33 @@ async def forward(
     has_body = "content-length" in headers or any(
         name.lower() == b"transfer-encoding" for name, _ in scope["headers"]
     )
-    body = _body(Request(scope, receive)) if has_body else None
-    async with upstreams.request(session, scope["method"], target, headers=headers, data=body) as answer:
-        out = [(name.lower(), value) for name, value in end_to_end(list(answer.raw_headers))]
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*out, *extra]]
-        await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
-        async for chunk in answer.content.iter_any():
-            await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-        return answer.status
+    read = asyncio.Event()
+    body = _body(Request(scope, receive), read) if has_body else None
+    if body is None:
+        read.set()
+
+    async def carry() -> int:
+        async with upstreams.request(session, scope["method"], target, headers=headers, data=body) as answer:
+            out = [(name.lower(), value) for name, value in end_to_end(list(answer.raw_headers))]
+            encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*out, *extra]]
+            await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+            async for chunk in answer.content.iter_any():
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            return answer.status
+
+    exchange = asyncio.create_task(carry())
+    watch = asyncio.create_task(_gone(receive, read))
+    try:
+        await asyncio.wait((exchange, watch), return_when=asyncio.FIRST_COMPLETED)
+        return exchange.result() if exchange.done() else CALLER_GONE
+    finally:
+        for task in (exchange, watch):
+            task.cancel()
+        await asyncio.gather(exchange, watch, return_exceptions=True)
 
 
-async def _body(request: Request) -> AsyncIterator[bytes]:
+async def _body(request: Request, read: asyncio.Event) -> AsyncIterator[bytes]:
     try:
         async for chunk in request.stream():
             if chunk:
@@ -88,3 +118,12 @@ async def _body(request: Request) -> AsyncIterator[bytes]:
     except ClientDisconnect as gone:
         # aiohttp closes the connection into the session, so the container sees the cut as well.
         raise ConnectionResetError("the caller went away") from gone
+    finally:
+        read.set()
+
+
+async def _gone(receive: Receive, read: asyncio.Event) -> None:
+    """Return once the caller went away; listens after the body was `read`, which notices that itself."""
+    await read.wait()
+    while (await receive())["type"] != "http.disconnect":
+        pass

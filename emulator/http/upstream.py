@@ -17,16 +17,17 @@ from emulator.runtimes.base import Instance
 EXIT_NEWS_SECONDS = 2.0
 """How long a broken connection waits for the runtime to tell that (and how) the container ended."""
 
-# Shorter than the 5 s after which common servers (uvicorn, Node) close an idle connection: a request sent
-# on one that is just being closed would be lost.
-KEEP_ALIVE_SECONDS = 2.0
+# Shorter than the 2 to 5 s after which common servers (gunicorn, uvicorn, Node) close an idle connection: a
+# request sent on one that is just being closed would be lost.
+KEEP_ALIVE_SECONDS = 1.0
 
 
 class Upstreams:
-    """aiohttp clients by session guid. Times in seconds."""
+    """aiohttp clients by session guid. Times in seconds; `read_timeout`: the longest silence inside."""
 
-    def __init__(self, connect_timeout: float = 5.0) -> None:
+    def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 240.0) -> None:
         self._connect_timeout = connect_timeout
+        self._read_timeout = read_timeout
         self._clients: dict[str, aiohttp.ClientSession] = {}
 
     def client(self, instance: Instance) -> aiohttp.ClientSession:
@@ -37,10 +38,15 @@ class Upstreams:
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=self._connect_timeout, sock_read=self._read_timeout
+                ),
                 max_line_size=65_536,
                 max_field_size=65_536,
             )
+            # What a container was sent once it must not be sent twice, not even a GET; aiohttp has no public
+            # switch for it.
+            client._retry_connection = False
         return client
 
     async def forget(self, guid: str) -> None:
@@ -58,8 +64,9 @@ class Upstreams:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """One request into `session`; `target` is path and query, already encoded.
 
-        `at_most` bounds the wait for the whole exchange (None: no bound). Raises `SessionContainerExited`
-        when the container ended meanwhile, `UpstreamTimeout`, or `UpstreamUnreachable`.
+        `at_most` bounds the whole exchange (None: only its silences are bounded). Raises
+        `SessionContainerExited` when the container ended meanwhile, `UpstreamTimeout`, or
+        `UpstreamUnreachable`.
         """
         instance = session.running
         url = URL(instance.address.url + target, encoded=True)
@@ -68,8 +75,12 @@ class Upstreams:
         try:
             async with self.client(instance).request(method, url, allow_redirects=False, **options) as answer:
                 yield answer
+        except aiohttp.ConnectionTimeoutError as error:
+            raise UpstreamTimeout(
+                f"The session '{session.identifier}' took no connection within {self._connect_timeout:g} s."
+            ) from error
         except TimeoutError as error:
-            waited = at_most or self._connect_timeout
+            waited = at_most or self._read_timeout
             raise UpstreamTimeout(
                 f"The session '{session.identifier}' did not answer within {waited:g} s."
             ) from error

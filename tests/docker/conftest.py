@@ -1,0 +1,87 @@
+"""One engine for all tests of this folder; their leftovers are removed whatever happens."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from docker.errors import DockerException, ImageNotFound
+
+from tests.docker.engine import Lab
+
+_lab: Lab | None = None
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[Lab]:
+    """The engine and what the tests have on it."""
+    global _lab
+    try:
+        _lab = Lab()
+    except DockerException as error:
+        pytest.fail(f"no Docker Engine answers ({error}); start one with scripts/engine start")
+    for target in ("python", "node", "shell", "base"):
+        try:
+            _lab.engine.images.get(f"dynamic-sessions/{target}:latest")
+        except ImageNotFound:
+            pytest.fail(f"there is no image dynamic-sessions/{target}; build it with scripts/images")
+    _lab.sweep_old()
+    try:
+        yield _lab
+    finally:
+        _lab.sweep_own()
+
+
+@pytest.fixture(scope="session")
+def echo_image(lab: Lab) -> str:
+    """A custom container without an interpreter, port 8080."""
+    return lab.build("echo")
+
+
+@pytest.fixture(scope="session")
+def javascript_image(lab: Lab) -> str:
+    """The tutorial's own image: our base, ijavascript from the registry, its configuration."""
+    return lab.build("javascript")
+
+
+Serve = Callable[[bytes], str]
+
+
+@pytest.fixture
+def host_server(lab: Lab) -> Iterator[Serve]:
+    """Serves a document on the default bridge's host address; `host_server(body)` returns its URL."""
+    gateway = lab.bridge_address()
+    servers: list[ThreadingHTTPServer] = []
+
+    def serve(body: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer((gateway, 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        return f"http://{gateway}:{server.server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """What the emulator and its sessions printed belongs to a failure."""
+    report = yield
+    if report.failed and _lab is not None:
+        report.sections.extend(_lab.logs())
+    return report
