@@ -223,6 +223,12 @@ class Settings:
         "key of the admin API off loopback (without one it is closed there)",
         secret=True,
     )
+    admin_from: tuple[str, ...] = _setting(
+        NAMES,
+        (),
+        "identity",
+        "addresses or networks that need no admin key; gateway: this container's default gateway",
+    )
     operation_delay: float = _setting(
         SECONDS, 0.0, "identity", "how long control-plane operations take", unit="seconds", low=0
     )

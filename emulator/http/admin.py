@@ -5,7 +5,8 @@ from __future__ import annotations
 import ipaddress
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from emulator.clock import SystemClock
-from emulator.errors import Forbidden, RequestInvalid, RouteNotFound, Unauthenticated
+from emulator.errors import ConfigurationError, Forbidden, RequestInvalid, RouteNotFound, Unauthenticated
 from emulator.http.dispatch import Surface
 from emulator.http.sessions import moment
 from emulator.pool.pool import Pool
@@ -170,9 +171,10 @@ class Admin:
 class AdminSurface(Surface):
     """Lets the admin API answer on loopback; from elsewhere only with the admin key."""
 
-    def __init__(self, router: Router, key: str | None) -> None:
+    def __init__(self, router: Router, key: str | None, trusted: Iterable[str] = ()) -> None:
         super().__init__(self._serve)
         self._router = router
+        self._trusted = [network for text in trusted for network in _networks(text)]
         self._key = key
 
     def owns(self, segments: list[str]) -> bool:
@@ -184,12 +186,20 @@ class AdminSurface(Surface):
         self._check(Request(scope))
         await self._router(scope, receive, send)
 
+    def _near(self, request: Request) -> bool:
+        """Whether the caller is on loopback, or at an address that was said to be as good."""
+        try:
+            caller = ipaddress.ip_address(request.client.host if request.client else "")
+        except ValueError:
+            return False
+        return caller.is_loopback or any(caller in network for network in self._trusted)
+
     def _check(self, request: Request) -> None:
         # A page of another site, open in a browser on this machine, must not drive the emulator.
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
             raise Forbidden("cross-origin", reason=f"the admin API refuses requests of pages from {origin}")
-        if _loopback(request):
+        if self._near(request):
             return
         given = request.headers.get(ADMIN_KEY, "")
         if self._key is None or not secrets.compare_digest(given.encode(), self._key.encode()):
@@ -197,11 +207,21 @@ class AdminSurface(Surface):
             raise Unauthenticated("no admin key", reason=reason)
 
 
-def _loopback(request: Request) -> bool:
+def _networks(text: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The network `text` names; `gateway` is the default gateway, if there is one."""
+    if text != "gateway":
+        try:
+            return [ipaddress.ip_network(text, strict=False)]
+        except ValueError as error:
+            raise ConfigurationError(
+                f"admin-from is {text!r}: expected an address, a network or gateway"
+            ) from error
     try:
-        return request.client is not None and ipaddress.ip_address(request.client.host).is_loopback
-    except ValueError:
-        return False
+        rows = [line.split() for line in Path("/proc/net/route").read_text(encoding="ascii").splitlines()[1:]]
+    except OSError:
+        return []
+    gateways = (bytes.fromhex(row[2])[::-1] for row in rows if row[1] == "00000000")
+    return [ipaddress.ip_network(gateway) for gateway in gateways]
 
 
 def _pool(pool: Pool) -> dict[str, Any]:
@@ -209,6 +229,8 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "name": pool.spec.name,
         "containerType": pool.spec.container_type.value,
         "endpoint": pool.spec.endpoint_path,
+        "egress": pool.spec.egress,
+        "targetPort": pool.spec.template.target_port if pool.spec.template else None,
         "provisioningState": pool.provisioning_state,
         "failure": pool.failure,
         "sessions": len(pool.sessions),

@@ -108,7 +108,7 @@ class Emulator:
             operation_delay=settings.operation_delay,
         )
         surfaces += [
-            AdminSurface(self.admin.router, settings.admin_key),
+            AdminSurface(self.admin.router, settings.admin_key, settings.admin_from),
             IssuerSurface(self.identity, self.identity_header),
             ArmSurface(self.control),
         ]
@@ -123,6 +123,7 @@ class Emulator:
             "identityHeader": self.identity_header,
             "instance": s.instance,
             "runtime": self.runtime.name,
+            "sandboxed": getattr(self.runtime, "bwrap", True) is not None,
             "auth": s.auth,
             "strict": s.strict,
         }

@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emulator.clock import Clock
 from emulator.errors import (
@@ -29,7 +29,11 @@ log = logging.getLogger("emulator.pool")
 
 @dataclass(frozen=True)
 class Shared:
-    """What all pools of an emulator share. `default_ready`: warm instances of a built-in pool."""
+    """What all pools of an emulator share.
+
+    `default_ready`: warm instances of a built-in pool. `early_exits`: exits of instances nobody holds yet,
+    by guid; an instance can die between its start and the moment its session knows it.
+    """
 
     runtime: Runtime
     clock: Clock
@@ -37,6 +41,7 @@ class Shared:
     events: EventLog
     ledger: Ledger
     default_ready: int = 1
+    early_exits: dict[str, Exit] = field(default_factory=dict)
 
 
 class Pool:
@@ -54,6 +59,7 @@ class Pool:
         self._cold_failure: RuntimeFailure | None = None
         self._closed = False
         self._slot_freed = asyncio.Event()
+        self._draining: list[WarmSet] = []
         self.warm = self._new_warm()
 
     # -- what it looks like ------------------------------------------------------------------------------
@@ -165,7 +171,7 @@ class Pool:
             self.warm.fill()
             return session
         starting = self.warm.claim_starting()
-        if starting is None and len(self._sessions) + self.warm.size >= self.spec.max_sessions:
+        if starting is None and self._instances >= self.spec.max_sessions:
             self._slot_freed.clear()
             return None
         session = Session(identifier, str(uuid.uuid4()), self.spec.key, now, now)
@@ -192,8 +198,11 @@ class Pool:
             self._emit("allocation.failed", str(error), session)
             return
         self._cold_failure = None
+        self.warm.recovered()
         session.guid = instance.guid
         self._activate(session, instance, cause)
+        if (exit_ := self._shared.early_exits.pop(session.guid, None)) is not None:
+            self._session_exited(session, exit_)
         self.warm.fill()
 
     def _activate(self, session: Session, instance: Instance, cause: str) -> None:
@@ -331,7 +340,17 @@ class Pool:
 
     def _new_warm(self) -> WarmSet:
         s = self._shared
-        warm = WarmSet(self.spec, s.runtime, s.clock, s.sweeper, s.events, self._room)
+        early = s.early_exits
+        warm = WarmSet(
+            self.spec,
+            s.runtime,
+            s.clock,
+            s.sweeper,
+            s.events,
+            self._room,
+            self._slot_freed.set,
+            lambda guid: early.pop(guid, None),
+        )
         warm.target = self._ready_target()
         return warm
 
@@ -344,7 +363,12 @@ class Pool:
         return min(wanted, self.spec.max_sessions)
 
     def _room(self) -> int:
-        return self.spec.max_sessions - len(self._sessions) - self.warm.size
+        return self.spec.max_sessions - self._instances
+
+    @property
+    def _instances(self) -> int:
+        """Containers that exist or are about to: sessions in any state, warm ones, those being drained."""
+        return len(self._sessions) + self.warm.size + sum(old.size for old in self._draining)
 
     def open(self) -> None:
         """Start filling the warm set."""
@@ -360,9 +384,8 @@ class Pool:
             self.warm.trim(max(0, min(self.warm.target, self.warm.ready + self._room())))
             self.warm.fill()
         else:
-            old, self.warm, self._cold_failure = self.warm, self._new_warm(), None
-            await old.drain()
-            self.warm.fill()
+            self._cold_failure = None
+            await self._replace_warm()
         for session in self._sessions.values():
             session.scheduled = (
                 False  # the cooldown may be shorter now; an extra entry in the heap is harmless
@@ -375,14 +398,23 @@ class Pool:
         while any(s.state is State.ALLOCATING for s in self._sessions.values()):
             await asyncio.gather(*(s.settled.wait() for s in self._sessions.values()))
         sessions = [s for s in self._sessions.values() if s.state is State.ACTIVE]
+        replacing = asyncio.ensure_future(self._replace_warm())
+        await asyncio.gather(*(self.stop(s, cause) for s in sessions))
+        return [s.guid for s in sessions] + await replacing
+
+    async def _replace_warm(self) -> list[str]:
+        """Drain the warm set, then begin another by the present document; returns the guids removed."""
         old, self.warm = self.warm, self._new_warm()
         self.warm.target = 0  # nothing new starts until the old is gone
-        draining = asyncio.ensure_future(old.drain())
-        await asyncio.gather(*(self.stop(s, cause) for s in sessions))
-        removed = await draining
+        self._draining.append(old)
+        try:
+            removed = await old.drain()
+        finally:
+            self._draining.remove(old)
+            self._slot_freed.set()
         self.warm.target = 0 if self._closed else self._ready_target()
         self.warm.fill()
-        return [s.guid for s in sessions] + removed
+        return removed
 
     async def close(self, cause: str) -> list[str]:
         """Let nobody in, stop everything; returns the guids removed."""

@@ -14,6 +14,9 @@ from emulator.runtimes.base import Exit, RuntimeFailure
 
 log = logging.getLogger("emulator.pool")
 
+EARLY_EXITS = 1_000
+"""Exits remembered for instances that nobody holds (yet)."""
+
 
 class Registry:
     """Pools by resource id; the first one is the default. Open it once, close it once."""
@@ -78,11 +81,18 @@ class Registry:
             try:
                 async for exit_ in self.shared.runtime.watch():
                     if not any(pool.exited(exit_) for pool in self._pools.values()):
-                        log.debug("an instance nobody holds has exited: %s", exit_)
+                        self._remember(exit_)
             except RuntimeFailure as error:
                 self.shared.events.emit("runtime.unavailable", str(error))
             await asyncio.sleep(1)  # the event stream broke: real time, since the engine lives in it
             await self._find_missed_exits()
+
+    def _remember(self, exit_: Exit) -> None:
+        """An exit of an instance nobody holds: one being stopped, or one whose start is not over yet."""
+        early = self.shared.early_exits
+        early[exit_.guid] = exit_
+        while len(early) > EARLY_EXITS:
+            del early[next(iter(early))]
 
     async def _find_missed_exits(self) -> None:
         """After the event stream was broken, end sessions whose instance is no longer there."""

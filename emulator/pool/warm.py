@@ -23,8 +23,10 @@ LAST_RETRY = 60.0
 class WarmSet:
     """Ready and starting instances of one pool.
 
-    `room` says how many instances the pool may still have started; the set never starts more. A start that
-    fails, or a ready instance that dies, is retried after 1, 2, 4 … at most 60 seconds of the clock.
+    `room` says how many instances the pool may still have started; the set never starts more. `freed` is
+    called when an instance of the set is gone; `lost` tells of an exit that was heard of before its start was
+    over. A start that fails, or a ready instance that dies, is retried after 1, 2, 4 … at most 60 seconds of
+    the clock.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class WarmSet:
         sweeper: Sweeper,
         events: EventLog,
         room: Callable[[], int],
+        freed: Callable[[], None],
+        lost: Callable[[str], Exit | None],
     ) -> None:
         self.pool = pool
         self.target = 0
@@ -44,12 +48,15 @@ class WarmSet:
         self._sweeper = sweeper
         self._events = events
         self._room = room
+        self._freed = freed
+        self._lost = lost
         self._ready: deque[Instance] = deque()
         self._starting: deque[asyncio.Task[Instance]] = deque()
         self._stopping: set[asyncio.Task[None]] = set()
         self._retry = FIRST_RETRY
         self._waiting_to_retry = False
         self._closed = False
+        self._leaving = 0  # starts that `drain` waits for
         self.changed = asyncio.Event()
 
     @property
@@ -63,7 +70,7 @@ class WarmSet:
     @property
     def size(self) -> int:
         """Instances that exist or are about to, for the pool's total."""
-        return len(self._ready) + len(self._starting) + len(self._stopping)
+        return len(self._ready) + len(self._starting) + len(self._stopping) + self._leaving
 
     def claim(self) -> Instance | None:
         """A ready instance, or None. It is the caller's from here on."""
@@ -99,6 +106,9 @@ class WarmSet:
         instance = task.result()
         self.failure, self._retry = None, FIRST_RETRY
         self._ready.append(instance)
+        if (exit_ := self._lost(instance.guid)) is not None:
+            self.exited(exit_)
+            return
         self._events.emit(
             "instance.ready", "warm instance started", pool=self.pool.name, session=instance.guid
         )
@@ -109,7 +119,12 @@ class WarmSet:
             self._events.emit("instance.failed", str(failure), pool=self.pool.name)
         self.failure = failure
         self.changed.set()
+        self._freed()
         self._back_off()
+
+    def recovered(self) -> None:
+        """A start of the pool has succeeded: what stood in the way is gone."""
+        self.failure, self._retry = None, FIRST_RETRY
 
     def _back_off(self) -> None:
         if self._waiting_to_retry or self._closed:
@@ -148,6 +163,7 @@ class WarmSet:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.warning("a warm instance of pool %s could not be removed: %s", self.pool.name, error)
         self.changed.set()
+        self._freed()
 
     def trim(self, to: int) -> None:
         """Stop ready instances beyond `to`."""
@@ -161,7 +177,9 @@ class WarmSet:
         starts = list(self._starting)
         self._starting.clear()
         self.trim(0)
+        self._leaving = len(starts)
         for outcome in await asyncio.gather(*starts, return_exceptions=True):
+            self._leaving -= 1
             if isinstance(outcome, Instance):
                 removed.append(outcome.guid)
                 self._stop(outcome)

@@ -360,10 +360,11 @@ class DockerRuntime:
 
     def _own_container(self) -> str:
         if self._own is None:
-            self._own = ""
+            own = ""
             if Path("/.dockerenv").exists():
                 with contextlib.suppress(docker_errors.APIError):
-                    self._own = str(self._api.inspect_container(socket.gethostname())["Id"])
+                    own = str(self._api.inspect_container(socket.gethostname())["Id"])
+            self._own = own  # only now: another thread that starts a session must not see half an answer
         return self._own
 
 
