@@ -98,7 +98,7 @@ class Lab:
     def container(self, instance: str, guid: str) -> Any:
         """The container of one session."""
         filters = {"label": [f"{LABEL}={instance}", f"{SESSION}={guid}"]}
-        (found,) = self.engine.containers.list(all=True, filters=filters)
+        (found,) = self.engine.containers.list(all=True, filters=filters, ignore_removed=True)
         return found
 
     def bridge_address(self) -> str:
@@ -143,7 +143,10 @@ class Lab:
 
     def sweep_old(self) -> None:
         """Remove what earlier runs left that were themselves killed."""
-        everything = [*self.engine.containers.list(all=True), *self.engine.networks.list()]
+        everything = [
+            *self.engine.containers.list(all=True, ignore_removed=True),
+            *self.engine.networks.list(),
+        ]
         for instance in {_instance(one) for one in everything}:
             parts = instance.removeprefix(f"{PREFIX}-").split("-")
             if instance.startswith(f"{PREFIX}-") and not Path(f"/proc/{parts[0]}").exists():
