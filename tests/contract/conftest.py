@@ -32,6 +32,12 @@ def _check(runtime: str) -> None:
 
 
 @pytest.fixture(scope="session")
+def runnable() -> Callable[[str], None]:
+    """Fails, with what to install, when a runtime cannot run here."""
+    return _check
+
+
+@pytest.fixture(scope="session")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Emulator]]:
     """The emulator of a runtime, started when it is first asked for."""
     with ExitStack() as stack:
