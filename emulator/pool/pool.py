@@ -310,7 +310,8 @@ class Pool:
         if self.warm.exited(exit_):
             return True
         for session in self._sessions.values():
-            if session.guid == exit_.guid:
+            # While it starts, the session does not know its instance yet; `early_exits` is for that.
+            if session.guid == exit_.guid and session.state is not State.ALLOCATING:
                 self._session_exited(session, exit_)
                 return True
         return False

@@ -1,0 +1,129 @@
+"""A runtime whose containers are entries of a dict: starts can be held or refused, instances can die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from emulator.clock import VirtualClock
+from emulator.pool.events import EventLog
+from emulator.pool.ledger import Ledger
+from emulator.pool.pool import Pool, Shared
+from emulator.pool.registry import Registry
+from emulator.pool.sweeper import Sweeper
+from emulator.resources.model import ContainerType, Lifecycle, SessionPool
+from emulator.runtimes.base import Address, Exit, Instance, RuntimeFailure, Start
+
+
+class FakeRuntime:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.alive: dict[str, Instance] = {}
+        self.calls: list[str] = []
+        self.refusal: Exception | None = None
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.stop_gate = asyncio.Event()
+        self.stop_gate.set()
+        self.most = 0
+        self.exits: asyncio.Queue[Exit] = asyncio.Queue()
+
+    async def prepare(self, pool: SessionPool) -> str:
+        if self.refusal is not None:
+            raise self.refusal
+        return "image"
+
+    async def start(self, start: Start) -> Instance:
+        self.calls.append("start")
+        instance = Instance(
+            start.guid, start.pool.key, Address("http://fake"), "image", 0.0, start.identifier
+        )
+        self.alive[start.guid] = instance
+        self.most = max(self.most, len(self.alive))
+        await self.gate.wait()
+        if self.refusal is not None:
+            del self.alive[start.guid]
+            raise self.refusal
+        return instance
+
+    async def stop(self, guid: str) -> None:
+        self.calls.append("stop")
+        await self.stop_gate.wait()
+        self.alive.pop(guid, None)
+
+    async def instances(self) -> list[Instance]:
+        if isinstance(self.refusal, RuntimeFailure):
+            raise self.refusal
+        return list(self.alive.values())
+
+    async def watch(self) -> AsyncIterator[Exit]:
+        while True:
+            yield await self.exits.get()
+
+    async def logs(self, guid: str, tail: int = 200) -> str:
+        return ""
+
+    async def metadata(self, pool: SessionPool) -> dict[str, object]:
+        return {}
+
+    def notes(self) -> list[str]:
+        return []
+
+    async def ping(self) -> None:
+        return None
+
+    async def sweep(self) -> list[str]:
+        return []
+
+    async def aclose(self) -> None:
+        return None
+
+
+class World:
+    """One pool (or more) over a fake runtime and a clock that stands still."""
+
+    def __init__(
+        self, runtime: FakeRuntime | None = None, ledger: Path | None = None, ready: int = 0
+    ) -> None:
+        self.runtime = runtime or FakeRuntime()
+        self.clock = VirtualClock()
+        self.events = EventLog(self.clock)
+        self.shared = Shared(
+            self.runtime, self.clock, Sweeper(self.clock), self.events, Ledger(ledger), default_ready=ready
+        )
+        self.registry = Registry(self.shared)
+
+    async def open(self, *specs: SessionPool) -> Pool:
+        await self.registry.open(specs or (spec(),))
+        await settle()
+        return self.registry.pools[0]
+
+    def die(self) -> None:
+        """The process is killed: no more work is done, and the kernel closes its files."""
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        self.shared.ledger.close()
+
+    async def advance(self, seconds: float) -> None:
+        """As the admin API does it: when this returns, everything that was due is done."""
+        self.clock.advance(seconds)
+        await self.shared.sweeper.run_due()
+
+    def kinds(self) -> list[str]:
+        return [event.kind for event in self.events.recent()]
+
+
+def spec(
+    name: str = "pool", *, size: int = 3, cooldown: float = 300, custom: bool = False, **more: object
+) -> SessionPool:
+    kind = ContainerType.CUSTOM if custom else ContainerType.PYTHON
+    more.setdefault("lifecycle", Lifecycle(cooldown=cooldown))
+    return SessionPool(name, kind, max_sessions=size, **more)  # type: ignore[arg-type]
+
+
+async def settle() -> None:
+    """Let every task that can go on go on."""
+    for _ in range(50):
+        await asyncio.sleep(0)

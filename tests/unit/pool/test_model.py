@@ -1,0 +1,183 @@
+"""A model of the pool, driven at random: whatever happens in whatever order, these promises hold.
+
+Containers never exceed the maximum; one session an identifier; no lease is on a session that was stopped
+behind its back; every instance that was started is stopped in the end; each end has a cause.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from emulator.errors import ServiceError
+from emulator.pool.pool import Pool
+from emulator.pool.session import Lease, State
+from emulator.runtimes.base import Exit, RuntimeFailure
+from tests.unit.pool.fake_runtime import World, settle, spec
+
+SIZE = 3
+names = st.sampled_from(["alice", "bobby", "carol", "david", "erica"])
+
+
+class PoolMachine(RuleBasedStateMachine):
+    world: World
+    pool: Pool
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.leases: list[Lease] = []
+        self.asking: list[asyncio.Task[Lease]] = []
+        self.ended_on_purpose: set[str] = set()
+
+    def go(self, work: Coroutine[Any, Any, Any]) -> Any:
+        async def bounded() -> Any:
+            async with asyncio.timeout(10):
+                result = await work
+                await settle()
+                return result
+
+        result = self.loop.run_until_complete(bounded())
+        self.collect()
+        return result
+
+    def collect(self) -> None:
+        for task in [task for task in self.asking if task.done()]:
+            self.asking.remove(task)
+            error = task.exception()
+            assert error is None or isinstance(error, ServiceError), error
+            if error is None:
+                self.leases.append(task.result())
+
+    @initialize(ready=st.integers(0, 2))
+    def begin(self, ready: int) -> None:
+        async def opened() -> None:
+            self.world = World(ready=ready)
+            self.pool = await self.world.open(spec(size=SIZE, cooldown=60))
+
+        self.go(opened())
+
+    @rule(name=names)
+    def ask(self, name: str) -> None:
+        async def asked() -> None:
+            self.asking.append(asyncio.ensure_future(self.pool.acquire(name)))
+
+        self.go(asked())
+
+    @rule(which=st.integers(0, 9))
+    def release(self, which: int) -> None:
+        if self.leases:
+            lease = self.leases.pop(which % len(self.leases))
+
+            async def released() -> None:
+                lease.release()
+
+            self.go(released())
+
+    @rule(seconds=st.sampled_from([1, 30, 60, 200]))
+    def time_passes(self, seconds: int) -> None:
+        if self.world.runtime.stop_gate.is_set():
+            self.go(self.world.advance(seconds))
+
+    @rule(name=names)
+    def stop(self, name: str) -> None:
+        session = self.pool.find(name)
+        if session is not None:
+            self.ended_on_purpose.add(session.guid)
+
+            async def stopped() -> None:
+                asyncio.ensure_future(self.pool.stop(session, "test"))  # noqa: RUF006
+
+            self.go(stopped())
+
+    @rule(which=st.integers(0, 9), code=st.sampled_from([0, 1, 137]))
+    def die(self, which: int, code: int) -> None:
+        alive = sorted(self.world.runtime.alive)
+        if alive:
+            guid = alive[which % len(alive)]
+            self.ended_on_purpose.add(guid)
+            self.go(self.world.runtime.exits.put(Exit(guid, code)))
+
+    @rule()
+    def starts_hang(self) -> None:
+        self.world.runtime.gate.clear()
+
+    @rule()
+    def starts_go_on(self) -> None:
+        async def opened() -> None:
+            self.world.runtime.gate.set()
+
+        self.go(opened())
+
+    @rule()
+    def stops_hang(self) -> None:
+        self.world.runtime.stop_gate.clear()
+
+    @rule()
+    def stops_go_on(self) -> None:
+        async def opened() -> None:
+            self.world.runtime.stop_gate.set()
+
+        self.go(opened())
+
+    @rule()
+    def starts_fail(self) -> None:
+        self.world.runtime.refusal = RuntimeFailure("refused")
+
+    @rule()
+    def starts_succeed(self) -> None:
+        self.world.runtime.refusal = None
+
+    @rule()
+    def reset(self) -> None:
+        runtime = self.world.runtime
+        if runtime.gate.is_set() and runtime.stop_gate.is_set():
+            self.ended_on_purpose |= set(runtime.alive)
+            self.go(self.world.registry.reset())
+
+    @invariant()
+    def never_more_containers_than_allowed(self) -> None:
+        assert self.world.runtime.most <= SIZE
+
+    @invariant()
+    def one_session_an_identifier(self) -> None:
+        live = [one.identifier for one in self.pool.sessions if one.state in (State.ACTIVE, State.ALLOCATING)]
+        assert len(live) == len(set(live))
+
+    @invariant()
+    def a_lease_is_on_a_session_that_lives_or_was_ended_on_purpose(self) -> None:
+        for lease in self.leases:
+            session = lease.session
+            assert session.state is State.ACTIVE or session.guid in self.ended_on_purpose
+            assert session.in_flight > 0
+
+    def teardown(self) -> None:
+        async def closed() -> None:
+            runtime = self.world.runtime
+            runtime.gate.set()
+            runtime.stop_gate.set()
+            await settle()
+            for lease in self.leases:
+                lease.release()
+            await self.world.registry.close(keep=False)
+            for task in self.asking:
+                await asyncio.gather(task, return_exceptions=True)
+            assert runtime.alive == {}, "an instance was started and never stopped"
+            for event in self.world.events.recent():
+                assert event.cause
+
+        try:
+            if hasattr(self, "world"):
+                self.loop.run_until_complete(asyncio.wait_for(closed(), 10))
+        finally:
+            self.loop.run_until_complete(self.loop.shutdown_asyncgens())
+            self.loop.close()
+
+
+TestPool = PoolMachine.TestCase
+TestPool.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
