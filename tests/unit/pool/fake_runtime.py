@@ -27,6 +27,7 @@ class FakeRuntime:
         self.gate.set()
         self.stop_gate = asyncio.Event()
         self.stop_gate.set()
+        self.dead: set[str] = set()
         self.most = 0
         self.exits: asyncio.Queue[Exit] = asyncio.Queue()
 
@@ -41,7 +42,7 @@ class FakeRuntime:
             start.guid, start.pool.key, Address("http://fake"), "image", 0.0, start.identifier
         )
         self.alive[start.guid] = instance
-        self.most = max(self.most, len(self.alive))
+        self.most = max(self.most, len(self.alive.keys() - self.dead))
         await self.gate.wait()
         if self.refusal is not None:
             del self.alive[start.guid]
@@ -61,6 +62,11 @@ class FakeRuntime:
     async def watch(self) -> AsyncIterator[Exit]:
         while True:
             yield await self.exits.get()
+
+    async def die(self, guid: str, code: int, oom: bool = False) -> None:
+        """The container ends by itself: it holds nothing any more, but its remains must still be removed."""
+        self.dead.add(guid)
+        await self.exits.put(Exit(guid, code, oom))
 
     async def logs(self, guid: str, tail: int = 200) -> str:
         return ""

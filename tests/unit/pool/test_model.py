@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from emulator.errors import ServiceError
 from emulator.pool.pool import Pool
 from emulator.pool.session import Lease, State
-from emulator.runtimes.base import Exit, RuntimeFailure
+from emulator.runtimes.base import RuntimeFailure
 from tests.unit.pool.fake_runtime import World, settle, spec
 
 SIZE = 3
@@ -97,11 +97,12 @@ class PoolMachine(RuleBasedStateMachine):
 
     @rule(which=st.integers(0, 9), code=st.sampled_from([0, 1, 137]))
     def die(self, which: int, code: int) -> None:
-        alive = sorted(self.world.runtime.alive)
+        runtime = self.world.runtime
+        alive = [guid for guid in runtime.alive if guid not in runtime.dead]  # in the order of their starts
         if alive:
             guid = alive[which % len(alive)]
             self.ended_on_purpose.add(guid)
-            self.go(self.world.runtime.exits.put(Exit(guid, code)))
+            self.go(runtime.die(guid, code))
 
     @rule()
     def starts_hang(self) -> None:
