@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from emulator.commands import conformance, env, pool, sessions, up, watching
+from emulator.commands import conformance, doctor, env, pool, sessions, up, watching
 from emulator.commands.client import CommandFailed
 from emulator.errors import EmulatorError
 
@@ -20,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=metadata.version("dynamic-sessions-emulator"))
     verbs = top.add_subparsers(required=True, metavar="VERB")
-    for module in (up, env, pool, sessions, watching, conformance):
+    for module in (up, env, pool, sessions, watching, conformance, doctor):
         module.add(verbs)
     return top
 

@@ -99,7 +99,7 @@ class ProcessRuntime:
                 "the process runtime needs the session packages; "
                 "pip install 'dynamic-sessions-emulator[process]', or start a Docker Engine"
             )
-        if pool.container_type is ContainerType.NODE and _javascript_kernel() is None:
+        if pool.container_type is ContainerType.NODE and javascript_kernel() is None:
             raise ImageMissing(
                 f"pool {pool.name} needs the ijavascript kernel, which is not installed on this machine; "
                 "npm install -g ijavascript && ijsinstall, or start a Docker Engine"
@@ -243,7 +243,8 @@ async def _collect(child: _Child) -> None:
         child.log.extend(line.decode("utf-8", "replace") for line in lines)
 
 
-def _javascript_kernel() -> Path | None:
+def javascript_kernel() -> Path | None:
+    """Where ijavascript's kernel spec is installed on this machine, if it is."""
     homes = [
         Path.home() / ".local/share/jupyter",
         Path("/usr/local/share/jupyter"),

@@ -36,6 +36,9 @@ def wrapped(
     arguments = [bwrap, "--unshare-all", *(["--share-net"] if egress else [])]
     arguments += ["--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev"]
     arguments += ["--proc", "/proc", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/mnt"]  # noqa: S108
+    # Started by root, a session is the host's root to the kernel: it could set the host's core_pattern and
+    # be root outside. bubblewrap itself makes only those parts of /proc read-only that look writable to it.
+    arguments += ["--cap-drop", "ALL", "--ro-bind", "/proc/sys", "/proc/sys"]
     for path in [*hide, Path.home(), Path("/root")]:
         # Home directories hold tokens; but an interpreter installed below one must stay readable.
         if path.is_dir() and path != Path("/"):

@@ -1,0 +1,1 @@
+"""What `dynamic-sessions doctor` looks at: this machine, and how well an emulator keeps sessions apart."""
