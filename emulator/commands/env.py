@@ -139,6 +139,9 @@ def _run(options: argparse.Namespace) -> NoReturn:
     command = command[1:] if command[:1] == ["--"] else command
     if not command:
         raise CommandFailed("run needs a command: dynamic-sessions run [flags of up] -- COMMAND")
+    if shutil.which(command[0]) is None:
+        print(f"dynamic-sessions: {command[0]}: no such command", file=sys.stderr)
+        raise SystemExit(127)
     own_instance = "instance" not in given
     if own_instance:
         given["instance"] = f"run-{os.getpid()}"
