@@ -1,0 +1,98 @@
+"""`docker compose up`: the emulator beside the engine, its sessions reachable, itself out of their reach."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.docker.engine import LABEL, Lab
+
+ROOT = Path(__file__).parents[2]
+PROJECT = "dynamic-sessions-test"
+BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
+
+
+def free_port() -> str:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return str(sock.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def base(lab: Lab) -> Iterator[str]:
+    """Base URL of an emulator that compose started; ended with its volumes."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "DSE_HTTP_PORT": port,
+        "DSE_HTTPS_PORT": free_port(),
+        "DYNAMIC_SESSIONS_INSTANCE": PROJECT,
+        "DYNAMIC_SESSIONS_SESSION_SUBNET": "10.232.0.0/24",
+    }
+    if BUNDLE.exists():
+        environment["DSE_CA_BUNDLE"] = str(BUNDLE)
+
+    def compose(*arguments: str) -> None:
+        command = ["docker", "compose", "--project-name", PROJECT, *arguments]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
+
+    try:
+        compose("up", "--detach", "--build", "--wait", "emulator")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        compose("down", "--volumes")
+
+
+def run(base: str, identifier: str, code: str) -> dict[str, object]:
+    token = requests.get(f"{base}/.emulator/token", timeout=30).json()["accessToken"]
+    answer = requests.post(
+        f"{base}/executions",
+        params={"api-version": "2025-10-02-preview", "identifier": identifier},
+        json={"code": code, "codeInputType": "Inline", "executionType": "Synchronous"},
+        headers={"Authorization": f"Bearer {token}"},
+        timeout=120,
+    )
+    assert answer.status_code == 200, answer.text
+    result: dict[str, object] = answer.json()["result"]
+    return result
+
+
+def test_sessions_keep_state_and_are_kept_apart(base: str) -> None:
+    run(base, "alice", "x = 41")
+    assert run(base, "alice", "x + 1")["executionResult"] == 42
+    assert "NameError" in str(run(base, "bobby", "x")["stderr"])
+
+
+def test_no_address_of_its_network_answers_a_session(base: str) -> None:
+    """The emulator's container is on the session's network, but listens on its own first network only."""
+    code = """
+import ipaddress, socket
+own = socket.gethostbyname(socket.gethostname())
+reached = []
+for host in ipaddress.ip_network(own + '/29', strict=False).hosts():
+    for port in (7480, 7443):
+        with socket.socket() as sock:
+            sock.settimeout(1)
+            if str(host) != own and sock.connect_ex((str(host), port)) == 0:
+                reached.append((str(host), port))
+reached
+"""
+    assert run(base, "carol", code)["executionResult"] == []
+
+
+def test_down_leaves_nothing(base: str, lab: Lab) -> None:
+    """Runs last in this file: what compose started is gone once it is down."""
+    ours = {"label": f"{LABEL}={PROJECT}"}
+    assert lab.engine.containers.list(filters=ours) != []
+    environment = {**os.environ, "DSE_HTTP_PORT": "0", "DSE_HTTPS_PORT": "0"}
+    command = ["docker", "compose", "--project-name", PROJECT, "down"]
+    subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, check=True)
+    assert lab.engine.containers.list(all=True, filters=ours) == []
+    assert lab.engine.networks.list(filters=ours) == []
