@@ -249,6 +249,6 @@ class Pools:
     def _with_mcp(self, call: Call) -> str:
         pool = self._find(call)
         if not pool.spec.mcp_enabled:
-            message = f"MCP server is not enabled for session pool '{pool.spec.name}'."
+            message = f"Session pool '{pool.spec.name}' does not have MCP Server enabled."
             raise ArmError(400, "SessionMCPServerNotEnabled", message)
         return pool.spec.key
