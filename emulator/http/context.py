@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from starlette.types import Receive, Scope, Send
 
 from emulator.errors import IdentifierLengthInvalid, RequestInvalid
+from emulator.http.commands import Commands
 from emulator.http.upstream import Upstreams
 from emulator.pool.pool import Pool
 from emulator.pool.session import Lease
@@ -44,6 +45,7 @@ class Plane:
     limits: Limits
     strict: bool
     background: set[asyncio.Task[None]] = field(default_factory=set)
+    commands: Commands = field(default_factory=Commands)
 
 
 @dataclass

@@ -7,7 +7,9 @@ import base64
 import binascii
 import json
 import time
+import uuid
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -15,6 +17,7 @@ from starlette.responses import JSONResponse, Response
 
 from emulator.errors import ModelBindingFailed, PropertiesMissing, RequestInvalid, RouteNotFound, ServiceError
 from emulator.http.bodies import read_object, take
+from emulator.http.commands import Ran
 from emulator.http.context import Call
 from emulator.http.versions import NEWEST, Execution, Family, Version, read_version
 from emulator.pool.session import Lease
@@ -48,7 +51,7 @@ async def execute(call: Call, family: Family) -> Response:
     prepared = time.perf_counter()
     async with call.session(identifier) as lease:
         allocated = time.perf_counter()
-        execution, inner_headers, times = await _run_inside(call, lease, run, shell=shell)
+        execution, inner_headers, times = await _run(call, lease, run)
         if execution.running:
             _hold_until_finished(call, lease, execution.id)
         headers = {**call.session_headers(), **_operation_headers(call, execution.id)}
@@ -71,7 +74,7 @@ async def run_in(call: Call, identifier: str, body: dict[str, Any]) -> Execution
     shell = call.pool.spec.container_type is ContainerType.SHELL
     run = (_read_shell if shell else _read_code)(call, version, body)
     async with call.session(identifier) as lease:
-        execution, _, _ = await _run_inside(call, lease, run, shell=shell)
+        execution, _, _ = await _run(call, lease, run)
     return execution
 
 
@@ -187,13 +190,22 @@ def _check_base64(code: str) -> None:
         raise RequestInvalid(f"The code is not base64 of UTF-8 text: {error}", target="code") from error
 
 
-async def _run_inside(
-    call: Call, lease: Lease, run: Run, *, shell: bool
-) -> tuple[Execution, dict[str, str], tuple[float, float]]:
+async def _run(call: Call, lease: Lease, run: Run) -> Ran:
+    """Run it, unless the caller's operation id is one that the session knows."""
+    operation = call.header("operation-id")
+    if call.pool.spec.container_type is not ContainerType.SHELL:
+        return await _run_inside(call, lease, run, operation)
+    operation = operation or str(uuid.uuid4())
+    start = partial(_run_inside, call, lease, run, operation)
+    return await call.plane.commands.once(lease.session, operation, start)
+
+
+async def _run_inside(call: Call, lease: Lease, run: Run, operation: str | None) -> Ran:
+    shell = call.pool.spec.container_type is ContainerType.SHELL
     query = urlencode({"api-version": NEWEST, "identifier": lease.session.identifier})
     path = "/shellExecute" if shell else "/executions"
     headers = {"content-type": "application/json"}
-    if (operation := call.header("operation-id")) is not None:
+    if operation is not None:
         headers["operation-id"] = operation
     if (trace := call.header("traceparent")) is not None:
         headers["traceparent"] = trace
@@ -213,8 +225,11 @@ async def _run_inside(
         if answer.status >= 400:
             raise inner_error(answer.status, raw)
         inner = json.loads(raw)
-        reader = _shell_execution if shell else _code_execution
-        execution = reader(inner, lease.session.identifier, run.execution_type)
+        named = (lease.session.identifier, run.execution_type)
+        if shell:
+            execution = _shell_execution(inner, operation or inner["id"], *named)
+        else:
+            execution = _code_execution(inner, *named)
         found = {name.lower(): value for name, value in answer.headers.items()}
         return execution, found, (answered - sent, read - answered)
 
@@ -234,9 +249,11 @@ def _code_execution(inner: dict[str, Any], identifier: str, execution_type: str 
     )
 
 
-def _shell_execution(inner: dict[str, Any], identifier: str, execution_type: str | None) -> Execution:
+def _shell_execution(
+    inner: dict[str, Any], operation: str, identifier: str, execution_type: str | None
+) -> Execution:
     return Execution(
-        id=inner["id"],
+        id=operation,
         identifier=identifier,
         execution_type=execution_type,
         succeeded=inner["exitCode"] == 0,
@@ -262,15 +279,23 @@ async def get_execution(call: Call, execution_id: str) -> Response:
     version = read_version(call.query, may_be_absent=False, strict=call.plane.strict)
     identifier = call.identifier()
     if call.pool.find(identifier) is None:
-        raise RouteNotFound(
-            f"No execution available for operation Id: {execution_id}", code="ExecutionNotFound"
-        )
+        raise _no_execution(execution_id)
     async with call.session(identifier) as lease:
-        execution = await _fetch(call, lease, execution_id)
+        if call.pool.spec.container_type is ContainerType.SHELL:
+            found = call.plane.commands.find(lease.session, execution_id)
+            if found is None:
+                raise _no_execution(execution_id)
+            execution = found
+        else:
+            execution = await _fetch(call, lease, execution_id)
         headers = call.session_headers()
     if version.supported is not None:
         headers["api-supported-versions"] = version.supported
     return JSONResponse(version.execution(execution, Family.EXECUTIONS), 200, headers)
+
+
+def _no_execution(execution_id: str) -> RouteNotFound:
+    return RouteNotFound(f"No execution available for operation Id: {execution_id}", code="ExecutionNotFound")
 
 
 async def _fetch(call: Call, lease: Lease, execution_id: str) -> Execution:

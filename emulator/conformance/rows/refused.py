@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from emulator.conformance.languages import Language
 from emulator.conformance.match import ANY
-from emulator.conformance.row import Exchange, Expect, Provenance, Row, Send, error, problem, row
+from emulator.conformance.row import Exchange, Expect, Provenance, Row, Send, Stream, error, problem, row
 from emulator.conformance.rows.execute import answered, flat, run
 
 OURS = Provenance.OURS
@@ -31,6 +31,15 @@ def rows(language: Language) -> Iterator[Row]:
             OURS,
             Exchange(Send("POST", "/executions", body=body), problem()),
         )
+    yield row(
+        "execute.body.huge",
+        "a body of more than 32 MB",
+        OURS,
+        Exchange(
+            Send("POST", "/executions", body=Stream(b'{"code": "', 33 * 1024 * 1024, b'"}', chunked=True)),
+            error(413, "RequestTooLarge"),
+        ),
+    )
     for field, value in {
         "code": 7,
         "codeInputType": True,

@@ -185,6 +185,14 @@ def _figures() -> Iterator[Row]:
             ),
         ),
     )
+    yield row(
+        "result.images",
+        "several pictures are an array of them",
+        OURS,
+        Exchange(
+            run(f"{shown}; display(p); display(p)"), answered(executionResult=[IMAGE, IMAGE], stdout=ANY)
+        ),
+    )
     plot = "import matplotlib.pyplot as plt; plt.plot([1, 2]); plt.show()"
     yield row(
         "result.matplotlib",
@@ -413,6 +421,17 @@ def _asynchronous(language: Language) -> Iterator[Row]:
             Send("GET", "/executions/«id»"),
             Expect(200, {**answered(executionResult=2).body, "id": "«id»"}),
         ),
+    )
+    yield row(
+        "operation.odd-id",
+        "an operation-id may hold anything a header can",
+        OURS,
+        Exchange(
+            Send("POST", "/executions", json=flat(language.two), headers={"operation-id": "a/b ?#%«row»"}),
+            Expect(200, Holds({"id": "a/b ?#%«row»"})),
+            keep={"location": "header:operation-location"},
+        ),
+        Exchange(Send("GET", "«location»", None, None), Expect(200, Holds({"id": "a/b ?#%«row»"}))),
     )
     for name, identifier in {"session": SHARED, "no-session": "nobody-«row»"}.items():
         yield row(

@@ -128,6 +128,38 @@ def _commands() -> Iterator[Row]:
             ),
         ),
     )
+    named = Send(
+        "POST",
+        "/executions",
+        json={"shellCommand": "echo once >> n-«row»; cat n-«row»"},
+        headers={"operation-id": "mine-«row»"},
+    )
+    ran = Expect(200, {**answered(stdout="once\n").body, "id": "mine-«row»"})
+    yield row(
+        "shell.operation.own-id",
+        "a caller's operation-id is the id, is found by it, and a repeat runs nothing",
+        OURS,
+        Exchange(named, ran),
+        Exchange(Send("GET", "/executions/mine-«row»"), ran),
+        Exchange(named, ran),
+    )
+    yield row(
+        "shell.operation.location",
+        "Operation-Location leads to the command",
+        OURS,
+        Exchange(command("echo there"), Expect(200, ANY), keep={"location": "header:operation-location"}),
+        Exchange(Send("GET", "«location»", None, None), answered(stdout="there\n")),
+    )
+    for name, identifier in {"session": SHARED, "no-session": "nobody-«row»"}.items():
+        yield row(
+            f"shell.operation.unknown.{name}",
+            "an id nobody knows",
+            DOCUMENTED,
+            Exchange(
+                Send("GET", "/executions/nothing-«row»", identifier=identifier),
+                error(404, "ExecutionNotFound", "No execution available for operation Id: nothing-«row»"),
+            ),
+        )
     yield row(
         "shell.stateless",
         "each command is a shell of its own; files stay",
