@@ -71,7 +71,12 @@ class DockerRuntime:
     # -- contract ----------------------------------------------------------------------------------------
 
     def notes(self) -> list[str]:
-        return []
+        if self._own_container():
+            return []
+        return [
+            "sessions, also those without egress, reach what this machine serves on all of its addresses: "
+            "let such services listen on 127.0.0.1, or run the emulator with docker compose"
+        ]
 
     async def ping(self) -> None:
         await self._call(self._api.ping)
@@ -260,6 +265,10 @@ class DockerRuntime:
             memswap_limit=memory,
             nano_cpus=int(cpu * 1e9) if cpu else None,
             network_mode=name,
+            # Engines resolve names for containers themselves, some versions also for those of internal
+            # networks: a session without egress gets a server that is not there, and gives up soon.
+            dns=None if pool.egress else ["127.0.0.1"],
+            dns_opt=None if pool.egress else ["timeout:1", "attempts:1"],
             log_config=docker.types.LogConfig(
                 type="json-file", config={"max-size": options.log_size, "max-file": "1"}
             ),

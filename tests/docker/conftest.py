@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Generator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -76,6 +80,52 @@ def host_server(lab: Lab) -> Iterator[Serve]:
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """URL of a server beyond this host: in a network namespace of the test's own, one hop away.
+
+    Addresses of the host itself are no measure of egress: an engine leaves them to the host's own firewall.
+    """
+    name, host, far = f"dt-{os.getpid()}", "10.231.255.253", "10.231.255.254"
+    if os.geteuid() != 0 or shutil.which("ip") is None:
+        pytest.fail("a network namespace is needed: run as root, with iproute2 installed")
+    server = None
+    try:
+        _ip("netns", "add", name)
+        _ip("link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)
+        _ip("address", "add", f"{host}/30", "dev", name)
+        _ip("link", "set", name, "up")
+        for rest in (
+            ["address", "add", f"{far}/30", "dev", "eth0"],
+            ["link", "set", "eth0", "up"],
+            ["route", "add", "default", "via", host],
+        ):
+            _ip("-n", name, *rest)
+        script = (
+            "import http.server as h\n"
+            "class Handler(h.BaseHTTPRequestHandler):\n"
+            "    def do_GET(self):\n"
+            "        self.send_response(200); self.end_headers(); self.wfile.write(b'from outside')\n"
+            f"server = h.HTTPServer(('{far}', 8000), Handler)\n"
+            "print('listening', flush=True)\n"
+            "server.serve_forever()\n"
+        )
+        command = ["ip", "netns", "exec", name, sys.executable, "-c", script]
+        server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert server.stdout is not None and server.stdout.readline() == b"listening\n"
+        yield f"http://{far}:8000/"
+    finally:
+        if server is not None:
+            server.kill()
+            server.communicate()
+        _ip("link", "delete", name, check=False)
+        _ip("netns", "delete", name, check=False)
+
+
+def _ip(*arguments: str, check: bool = True) -> None:
+    subprocess.run(["ip", *arguments], check=check, capture_output=True, timeout=30)
 
 
 @pytest.hookimpl(wrapper=True)
