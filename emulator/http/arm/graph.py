@@ -37,24 +37,36 @@ class Graph:
     async def service_principals(self, call: Call) -> Response:
         """`$filter`: any name or id in quotes that a principal has."""
         asked = {value.lower() for value in _QUOTED.findall(call.request.query_params.get("$filter", ""))}
-        known = self._principals.known
-        found = [one for one in known if not asked or asked & {one.client_id, one.oid, one.name.lower()}]
+        found = [
+            one
+            for one in self._all()
+            if not asked or asked & {one.client_id.lower(), one.oid.lower(), one.name.lower()}
+        ]
         return answer({"value": [_render(one) for one in found]})
 
     async def service_principal(self, call: Call) -> Response:
-        known = self._principals.find(oid=call.names["name"])
-        if known is None:
-            message = f"Resource '{call.names['name']}' does not exist."
-            raise ArmError(404, "Request_ResourceNotFound", message)
-        return answer(_render(known))
+        asked = call.names["name"].lower()
+        for one in self._all():
+            if one.oid.lower() == asked:
+                return answer(_render(one))
+        message = f"Resource '{call.names['name']}' does not exist."
+        raise ArmError(404, "Request_ResourceNotFound", message)
+
+    def _all(self) -> list[Registered]:
+        """Known principals, and those that are known by a role assignment only."""
+        found = {one.oid.lower(): one for one in self._principals.known}
+        for assignment in self._principals.assignments:
+            oid = assignment.principal_id
+            found.setdefault(oid.lower(), Registered(oid, oid, oid))
+        return list(found.values())
 
     async def users(self, _: Call) -> Response:
         return answer({"value": []})
 
     async def by_ids(self, call: Call) -> Response:
         ids = (await call.read()).get("ids")
-        found = [self._principals.find(oid=str(one)) for one in ids] if isinstance(ids, list) else []
-        return answer({"value": [_render(one) for one in found if one is not None]})
+        asked = {str(one).lower() for one in ids} if isinstance(ids, list) else set()
+        return answer({"value": [_render(one) for one in self._all() if one.oid.lower() in asked]})
 
 
 def _render(one: Registered) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from emulator.http.arm.groups import Groups
 from emulator.http.arm.pools import Pools
 from emulator.http.dispatch import Surface
 from emulator.identity.audiences import Plane
-from emulator.identity.principals import Principal, within
+from emulator.identity.principals import DEFAULT_CLIENT_ID, DEFAULT_OID, Principal, within
 from emulator.identity.verify import Mode
 from emulator.resources.rendering import parse_api_version
 
@@ -115,8 +115,9 @@ class ArmSurface(Surface):
             return identity.authenticate(authorization, Plane.ARM)
         except Unauthenticated as error:
             if lower[:2] == GRAPH and (error.reason or "").startswith("wrong audience"):
-                # Its audience is the address under which the caller reaches it, so it can be any.
-                return Principal("", name="user@localhost")
+                # Its audience is the address under which the caller reaches it, so it can be any; and there
+                # is but one local user.
+                return Principal(DEFAULT_OID, DEFAULT_CLIENT_ID)
             raise unauthenticated(error.reason) from None
 
     def _authorize(self, call: Call, lower: list[str]) -> None:

@@ -143,7 +143,7 @@ def test_auth_off_asks_for_nothing(start: Any, python_pool: dict[str, Any]) -> N
 def test_what_az_asks_graph(cloud: Any) -> None:
     token = cloud.emulator.identity.mint(audience="https://localhost:7443/graph")
     me = cloud.send("GET", "/graph/v1.0/me", token=token, version=None)
-    assert me.status == 200
+    assert me.json["id"] == "22222222-2222-2222-2222-222222222222"
     mine = cloud.send("GET", "/graph/v1.0/me", version=None).json
     client = "33333333-3333-3333-3333-333333333333"
     asked = f"servicePrincipalNames/any(c:c%20eq%20'{client}')"
@@ -151,3 +151,8 @@ def test_what_az_asks_graph(cloud: Any) -> None:
     assert found["id"] == mine["id"]
     ids = {"ids": [found["id"], "nobody"], "types": []}
     assert cloud.send("POST", "/graph/v1.0/directoryObjects/getByIds", ids).json["value"] == [found]
+    cloud.send("PUT", assignment(f"/subscriptions/{SUB}"), role())
+    asked = f"servicePrincipalNames/any(c:c%20eq%20'{STRANGER}')"
+    (stranger,) = cloud.send("GET", f"/graph/v1.0/servicePrincipals?$filter={asked}").json["value"]
+    assert stranger["id"] == STRANGER
+    assert cloud.send("GET", f"/graph/v1.0/servicePrincipals/{STRANGER}").json == stranger
