@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from typing import Protocol
+
+
+LONGEST_WAIT = 30.0
+"""Real seconds after which a sleeper looks at the time again."""
 
 
 class Clock(Protocol):
@@ -35,6 +40,11 @@ class _Movable:
             return
 
 
+def _check_forward(seconds: float) -> None:
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"a clock only moves forward, by a finite time; got {seconds} seconds")
+
+
 def _monotonic() -> float:
     # CLOCK_BOOTTIME runs on while a laptop sleeps, as Azure's cooldown does; and like every monotonic
     # clock it does not follow a jump of the host's wall clock, which must not end sessions.
@@ -61,11 +71,11 @@ class SystemClock(_Movable):
 
     async def sleep_until(self, moment: float) -> None:
         while (left := moment - self.now()) > 0:
-            await self._wait(left / self.scale)
+            # The loop's own timers stand still while the machine is suspended; this clock does not.
+            await self._wait(min(left / self.scale, LONGEST_WAIT))
 
     def advance(self, seconds: float) -> None:
-        if seconds < 0:
-            raise ValueError(f"a clock only moves forward; got {seconds} seconds")
+        _check_forward(seconds)
         self._base += seconds
         self.offset += seconds
         self._announce()
@@ -99,7 +109,6 @@ class VirtualClock(_Movable):
             await self._wait(None)
 
     def advance(self, seconds: float) -> None:
-        if seconds < 0:
-            raise ValueError(f"a clock only moves forward; got {seconds} seconds")
+        _check_forward(seconds)
         self._now += seconds
         self._announce()

@@ -60,6 +60,8 @@ def _announce(emulator: Emulator, notes: list[str]) -> None:
     for name, pool in pools.items():
         lines.append(f"  pool   {name} ({pool['containerType']}): {pool['endpoint']}")
     lines += [f"  note   {note}" for note in emulator.runtime_notes()]
+    specs = [pool.spec for pool in emulator.registry.pools]
+    lines += [f"  note   pool {spec.name}: {warning}" for spec in specs for warning in spec.warnings]
     first = next((pool for pool in pools.values() if pool["containerType"] != "CustomContainer"), None)
     if first is not None:
         shell = first["containerType"] == "Shell"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 
 import pytest
 
@@ -43,9 +44,10 @@ def test_the_system_clock_can_be_advanced_scaled_and_reset() -> None:
 
 
 @pytest.mark.parametrize("clock", [SystemClock(), VirtualClock()])
-def test_no_clock_goes_back(clock: SystemClock | VirtualClock) -> None:
+@pytest.mark.parametrize("seconds", [-1, math.inf, math.nan])
+def test_no_clock_goes_back_or_nowhere(clock: SystemClock | VirtualClock, seconds: float) -> None:
     with pytest.raises(ValueError, match="only moves forward"):
-        clock.advance(-1)
+        clock.advance(seconds)
 
 
 @pytest.mark.parametrize("scale", [0, -1, 2_000_000])
