@@ -7,7 +7,6 @@ import math
 import time
 from typing import Protocol
 
-
 LONGEST_WAIT = 30.0
 """Real seconds after which a sleeper looks at the time again."""
 
