@@ -281,11 +281,14 @@ async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], No
                 for server, on in zip(servers, (sockets, secure), strict=False)
             ]
             announce(emulator, [f"front end up in {(time.perf_counter() - began) * 1000:.0f} ms"])
-            filling = asyncio.create_task(_when_ready(emulator), name="ready")
+            beside = [asyncio.create_task(_when_ready(emulator), name="ready")]
+            if secure:
+                beside.append(asyncio.create_task(_name_new_pools(emulator, hosts, servers[-1]), name="tls"))
             await asyncio.wait(
                 [asyncio.ensure_future(stop.wait()), *listening], return_when=asyncio.FIRST_COMPLETED
             )
-            filling.cancel()
+            for task in beside:
+                task.cancel()
             print("stopping: removing sessions …", file=sys.stderr, flush=True)
             for server in servers:
                 _stop_listening(server)
@@ -293,6 +296,15 @@ async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], No
     finally:
         for sock in (*sockets, *secure):
             sock.close()
+
+
+async def _name_new_pools(emulator: Emulator, hosts: list[str], server: Server) -> None:
+    """A pool made while the emulator runs is reached under its own host name as well."""
+    async for event in emulator.events.follow():
+        if event.kind == "pool.created" and server.config.ssl is not None:
+            made = await asyncio.to_thread(emulator.certificate, hosts)
+            # New connections get it; those that are open keep theirs.
+            await asyncio.to_thread(server.config.ssl.load_cert_chain, made.chain, made.key)
 
 
 def _stop_listening(server: Server) -> None:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -75,6 +78,23 @@ def test_a_killed_run_leaves_no_emulator(tmp_path: Path) -> None:
         os.killpg(process.pid, signal.SIGKILL)  # the command; run itself is gone
 
 
+def _named(endpoint: str, host: str) -> bool:
+    """The HTTPS listener shows a certificate for `host`; raises OSError (of ssl) while it does not."""
+    context = ssl.create_default_context(cadata=_read(f"{endpoint}/.emulator/ca.pem").decode("ascii"))
+    port = urlsplit(json.loads(_read(f"{endpoint}/.emulator/status"))["https"]).port
+    with (
+        socket.create_connection(("127.0.0.1", port), 10) as plain,
+        context.wrap_socket(plain, server_hostname=host),
+    ):
+        return True
+
+
+def _read(url: str) -> bytes:
+    import requests
+
+    return requests.get(url, timeout=30).content
+
+
 def _refused(url: str) -> bool:
     import requests
 
@@ -133,6 +153,7 @@ def test_a_pools_life(endpoint: str, tmp_path: Path) -> None:
     )
     assert made["properties"]["containerType"] == "PythonLTS"
     assert made["properties"]["provisioningState"] == "Succeeded"
+    _until(lambda: _named(endpoint, "mine.localhost"))
     updated = json.loads(
         verb(endpoint, "pool", "update", "-n", "mine", "-g", "rg", "--cooldown-period", "600")
     )
