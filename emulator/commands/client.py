@@ -41,8 +41,9 @@ class Client:
     ) -> HTTPResponse:
         """Send a request and return the answer, unread, whatever its status."""
         connection = HTTPConnection(self._host, self._port, timeout=timeout)
+        sent = {"connection": "close", **self._headers, **(headers or {})}
         try:
-            connection.request(method, path, body=body, headers={**self._headers, **(headers or {})})
+            connection.request(method, path, body=body, headers=sent)
             return connection.getresponse()
         except (OSError, HTTPException) as error:
             raise CommandFailed(

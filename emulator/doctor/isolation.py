@@ -254,15 +254,13 @@ class Isolation:
         return targets
 
     def _at_emulator(self, attacker: Session, everybody: Sequence[Session]) -> list[Target]:
-        """Data plane and admin API on loopback and on the host's address of every bridge."""
-        ports = {
-            parts.port
-            for name in ("http", "https")
-            if (parts := urlsplit(str(self._status.get(name) or ""))).port
-        }
+        """Data plane and admin API on loopback, on the host's address of every bridge, where they listen."""
+        urls = [urlsplit(str(self._status[name])) for name in ("http", "https") if self._status.get(name)]
+        hosts = [url.hostname for url in urls if url.hostname and _specific(url.hostname)]
+        ports = sorted({url.port for url in urls if url.port})
         targets = []
-        for host in ["127.0.0.1", "::1", *_gateways(everybody)]:
-            for port in sorted(port for port in ports if port):
+        for host in dict.fromkeys(["127.0.0.1", "::1", *_gateways(everybody), *hosts]):
+            for port in ports:
                 for path in ("/.emulator/alive", attacker.pool["endpoint"] + "/metadata"):
                     what = "admin API" if "alive" in path else "data plane"
                     targets.append(Target(f"the emulator's {what}", "-", host, port, path))
@@ -306,6 +304,13 @@ class Isolation:
 
 def _gateways(sessions: Sequence[Session]) -> list[str]:
     return list(dict.fromkeys(one.gateway for one in sessions if one.gateway is not None))
+
+
+def _specific(host: str) -> bool:
+    """Whether `host` is one address, not a name and not all addresses."""
+    with contextlib.suppress(ValueError):
+        return not ipaddress.ip_address(host).is_unspecified
+    return False
 
 
 def _address(url: str | None) -> str | None:

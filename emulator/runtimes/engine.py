@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import docker
 import requests
 from docker import errors as docker_errors
+from docker.utils import kwargs_from_env
 
 from emulator.runtimes import names
 from emulator.runtimes.base import RuntimeUnavailable
@@ -27,7 +28,7 @@ class Engine:
 
     def __init__(self) -> None:
         try:
-            self._api = docker.APIClient(timeout=20)
+            self._api = docker.APIClient(timeout=20, **kwargs_from_env())
             info = self._api.info()
         except (docker_errors.DockerException, requests.RequestException, OSError) as error:
             raise RuntimeUnavailable(f"the Docker Engine does not answer: {error}") from error

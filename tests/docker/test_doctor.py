@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from docker.types import IPAMConfig, IPAMPool
 
 from emulator.commands.client import Client
 from emulator.doctor.isolation import Isolation, Report
 from emulator.doctor.judge import HOST, Verdict
-from tests.docker.engine import Lab
+from tests.docker.engine import LABEL, Lab
 from tests.harness import Emulator, pool
 
 pytestmark = pytest.mark.engine
@@ -95,9 +96,17 @@ def test_nothing_of_the_doctor_stays(emulator: Emulator, report: Report) -> None
 
 
 def test_an_emulator_that_sessions_can_reach_is_a_broken_promise(lab: Lab, tmp_path: Path) -> None:
-    with lab.emulator(tmp_path, "--host", "0.0.0.0", pools=[pool("shell", "Shell", ready=0)]) as started:
-        port = started.http.rsplit(":", 1)[1]
-        done = _run("--isolation", "--endpoint", f"http://127.0.0.1:{port}")
+    # An address of the host's on a bridge: a session has a way there, whatever its egress.
+    address = "10.231.255.1"
+    ipam = IPAMConfig(pool_configs=[IPAMPool(subnet="10.231.255.0/29", gateway=address)])
+    instance = lab.new_instance()
+    bridge = lab.engine.networks.create(instance, ipam=ipam, labels={LABEL: instance})
+    try:
+        flags = ("--host", address, "--admin-key", "doctor-test")
+        with lab.emulator(tmp_path, *flags, pools=[pool("shell", "Shell", ready=0)]) as started:
+            done = _run("--isolation", "--endpoint", started.http, "--admin-key", "doctor-test")
+    finally:
+        bridge.remove()
     assert done.returncode == 1, done.stdout + done.stderr
     assert "broken promises:" in done.stdout
     assert "shell, the emulator's data plane: " in done.stdout

@@ -1,0 +1,116 @@
+"""`doctor --isolation` against sessions of the process runtime, and what `doctor` says of this machine."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from emulator.commands.client import Client
+from emulator.doctor.isolation import Isolation, Report
+from emulator.doctor.judge import LOOPBACK
+from tests.harness import Emulator, emulator, pool
+
+
+@pytest.fixture(scope="module")
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    if shutil.which("bwrap") is None:
+        pytest.fail("bubblewrap is not installed: apt-get install bubblewrap")
+    pools = [
+        pool("python", "PythonLTS", ready=0),
+        pool("shell", "Shell", ready=0),
+        pool("open", "PythonLTS", egress=True, ready=0),
+    ]
+    folder = tmp_path_factory.mktemp("doctor")
+    with emulator(folder, "--runtime", "process", "--instance", "doctor-process", pools=pools) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def report(started: Emulator) -> Report:
+    return Isolation(Client(started.http), started.log.parent / "state").run()
+
+
+def test_no_promise_is_broken(report: Report) -> None:
+    assert report.broken == []
+    assert report.skipped == []
+    assert {cell.pool for cell in report.cells} == {"python", "shell", "open"}
+
+
+def test_sharing_the_machines_network_is_named_and_only_where_there_is_egress(report: Report) -> None:
+    assert {cell.pool for cell in report.limits} == {"open"}
+    assert LOOPBACK in {cell.probe for cell in report.limits}
+    assert all("process runtime" in cell.detail for cell in report.limits)
+
+
+def test_the_hosts_kernel_settings_cannot_be_written(report: Report) -> None:
+    verdicts = {
+        str(cell.verdict) for cell in report.cells if cell.probe in ("/proc/sys writes", "capabilities")
+    }
+    assert verdicts == {"apart"}
+
+
+def test_nothing_of_the_doctor_stays(started: Emulator, report: Report) -> None:
+    assert report.cells
+    assert started.ask("GET", "/sessions")["sessions"] == []
+
+
+def _doctor(folder: Path, *flags: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "emulator", "doctor", "--state-dir", str(folder), *flags]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_machine_without_problems(tmp_path: Path) -> None:
+    done = _doctor(tmp_path, "--runtime", "process", "--port", "0", "--tls-port", "0")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for what in ("Python:", "disk of the state folder", "bubblewrap", "Python kernel", "certificates"):
+        assert f"ok       {what}" in done.stdout, what
+
+
+def test_a_port_that_is_taken_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = _doctor(tmp_path, "--runtime", "process", "--tls-port", port, "--port", "0")
+    assert done.returncode == 1
+    assert "problem  HTTPS port" in done.stdout
+    assert "--tls-port" in done.stdout
+
+
+def test_a_running_emulator_is_recognised(started: Emulator, tmp_path: Path) -> None:
+    port = started.http.rsplit(":", 1)[1]
+    done = _doctor(tmp_path, "--runtime", "process", "--tls-port", "off", "--port", port)
+    assert done.returncode == 0, done.stdout
+    assert "the emulator 'doctor-process' answers there" in done.stdout
+
+
+def test_an_engine_that_does_not_answer_is_a_problem_only_where_it_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    flags = ("--port", "0", "--tls-port", "off")
+    wanted = _doctor(tmp_path, "--runtime", "docker", *flags)
+    assert wanted.returncode == 1
+    assert "problem  Docker Engine" in wanted.stdout
+    assert _doctor(tmp_path, "--runtime", "process", *flags).returncode == 0
+
+
+def test_a_certificate_that_is_none_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "tls").mkdir()
+    (tmp_path / "tls" / "ca.pem").write_text("nonsense", encoding="utf-8")
+    done = _doctor(tmp_path, "--runtime", "process", "--port", "0", "--tls-port", "0")
+    assert done.returncode == 1
+    assert "problem  certificates" in done.stdout
+
+
+def test_isolation_of_no_emulator_says_how_to_start_one() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        endpoint = f"http://127.0.0.1:{free.getsockname()[1]}"
+    command = [sys.executable, "-m", "emulator", "doctor", "--isolation", "--endpoint", endpoint]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "dynamic-sessions up" in done.stderr
