@@ -47,7 +47,7 @@ class ControlPlane:
         self.clock = clock
         self.state = state
         self.strict = strict
-        self.operations = Operations(clock, operation_delay)
+        self.operations = Operations(clock, registry.shared.sweeper, operation_delay)
         self.mcp_keys = mcp_keys
         self.started = clock.now()
         self.deleting: set[str] = set()

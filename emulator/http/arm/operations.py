@@ -20,6 +20,7 @@ from starlette.responses import Response
 from emulator.clock import Clock
 from emulator.http.arm.call import Call, answer, empty, moment
 from emulator.http.arm.errors import ArmError
+from emulator.pool.sweeper import Sweeper
 from emulator.resources.regions import normal_name
 
 KEPT: Final = 1000
@@ -51,8 +52,9 @@ class Operation:
 class Operations:
     """`delay`: seconds of the clock that every operation takes at least."""
 
-    def __init__(self, clock: Clock, delay: float) -> None:
+    def __init__(self, clock: Clock, sweeper: Sweeper, delay: float) -> None:
         self._clock = clock
+        self._sweeper = sweeper
         self.delay = delay
         self._operations: OrderedDict[str, Operation] = OrderedDict()
 
@@ -65,10 +67,10 @@ class Operations:
         work: Callable[[], Awaitable[None]] | None = None,
     ) -> Operation:
         """Begin: wait for the delay to pass, then do `work`."""
-        began = self._clock.now()
+        began, due = self._clock.now(), asyncio.Event()
 
         async def run() -> None:
-            await self._clock.sleep_until(began + self.delay)
+            await due.wait()
             try:
                 if work is not None:
                     await work()
@@ -79,6 +81,15 @@ class Operations:
         task = asyncio.create_task(run(), name=f"operation {token}")
         operation = Operation(token, subscription, normal_name(location) or "local", began, task, final)
         self._operations[token] = operation
+
+        def begin() -> asyncio.Task[None]:
+            due.set()
+            return task
+
+        if self.delay:
+            self._sweeper.at(began + self.delay, begin)
+        else:
+            begin()
         for old in list(self._operations)[:-KEPT]:
             if self._operations[old].done:
                 del self._operations[old]

@@ -154,8 +154,8 @@ class Cloud:
         return f"/subscriptions/{SUB}/resourceGroups/{group}/providers/Microsoft.App/sessionPools/{name}"
 
     def advance(self, seconds: float) -> None:
-        self.emulator.clock.advance(seconds)
-        self.run(asyncio.sleep(0))
+        answer = self.send("POST", "/.emulator/clock/advance", {"seconds": seconds}, version=None)
+        assert answer.status == 200, answer.body
 
     def finish(self, url: str) -> Answer:
         """Poll as clients do until the answer is no 202 any more."""
