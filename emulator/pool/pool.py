@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import time
 import uuid
@@ -18,10 +19,12 @@ from emulator.errors import (
 )
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
+from emulator.pool.liveness import Check, Liveness
 from emulator.pool.session import Lease, Session, State
 from emulator.pool.sweeper import Sweeper
 from emulator.pool.warm import WarmSet
 from emulator.resources.model import LifecycleType, SessionPool
+from emulator.runtimes import readiness
 from emulator.runtimes.base import Exit, Instance, Runtime, RuntimeFailure, RuntimeUnavailable, Start
 
 log = logging.getLogger("emulator.pool")
@@ -32,7 +35,8 @@ class Shared:
     """What all pools of an emulator share.
 
     `default_ready`: warm instances of a built-in pool. `early_exits`: exits of instances nobody holds yet,
-    by guid; an instance can die between its start and the moment its session knows it.
+    by guid; an instance can die between its start and the moment its session knows it. `check`: one attempt
+    of a liveness probe.
     """
 
     runtime: Runtime
@@ -42,6 +46,7 @@ class Shared:
     ledger: Ledger
     default_ready: int = 1
     early_exits: dict[str, Exit] = field(default_factory=dict)
+    check: Check = readiness.check
 
 
 class Pool:
@@ -214,7 +219,16 @@ class Pool:
         session.move(State.ACTIVE)
         session.settled.set()
         self._schedule(session)
+        self._watch_liveness(session, instance)
         self._emit("allocated", cause, session)
+
+    def _watch_liveness(self, session: Session, instance: Instance) -> None:
+        probes = self.spec.template.probes if self.spec.template is not None else ()
+        probe = next((one for one in probes if one.type.lower() == "liveness"), None)
+        if probe is not None:
+            s = self._shared
+            alive = functools.partial(_active, session)
+            Liveness(instance, probe, s.clock, s.sweeper, s.check, alive, self.exited).begin()
 
     def adopt(self, instance: Instance, claim: Claim) -> None:
         """Take back a session that an earlier process of this emulator had; its cooldown starts anew."""
@@ -451,6 +465,10 @@ class Pool:
             session=session.guid if session else None,
             **detail,
         )
+
+
+def _active(session: Session) -> bool:
+    return session.state is State.ACTIVE
 
 
 def _what_runs(spec: SessionPool) -> tuple[object, ...]:
