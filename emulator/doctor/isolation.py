@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from emulator.commands.client import Client, CommandFailed, query
 from emulator.doctor.judge import EGRESS, HOST, LOOPBACK, Cell, Room, Verdict, judge
 from emulator.doctor.listeners import Listeners, listening
-from emulator.doctor.script import LISTEN_PORT, Marks, Target, marking, probing
+from emulator.doctor.script import LISTEN_PORT, Marks, Target, clearing, marking, probing
 from emulator.runtimes.base import RuntimeUnavailable
 from emulator.runtimes.engine import Engine
 from emulator.runtimes.names import resource_name
@@ -96,6 +96,7 @@ class Isolation:
         finally:
             for session in sessions:
                 with contextlib.suppress(CommandFailed):
+                    self._clear(session)
                     self._end(session)
         if not self._report.cells:
             raise CommandFailed("no session could be looked at: " + "; ".join(self._report.skipped))
@@ -130,6 +131,10 @@ class Isolation:
                 raise CommandFailed(f"{answer.status} {answer.getheader('x-ms-error-code')}")
             return None
         return self._client.call(method, target, body, **headers)
+
+    def _clear(self, session: Session) -> None:
+        if not self._status.get("sandboxed", True) and session.marks is not None:
+            self._bash(session, clearing(session.marks))
 
     def _end(self, session: Session) -> None:
         if session.kind == "CustomContainer":

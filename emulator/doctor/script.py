@@ -72,6 +72,21 @@ done
     )
 
 
+def clearing(marks: Marks) -> str:
+    """Removes what `marking` left; for sessions that are not locked in, whose marks would outlive them."""
+    return _main(
+        f"""
+rm -f {quote("data-" + marks.file)} /tmp/{quote("tmp-" + marks.file)}
+local process parts
+for process in /proc/[0-9]*; do
+  parts=()
+  mapfile -d '' -t parts < "$process/cmdline"
+  case "${{parts[*]}}" in *{marks.process}*|*{marks.answer}*) kill "${{process#/proc/}}" ;; esac
+done 2>/dev/null
+"""
+    )
+
+
 def probing(neighbours: Iterable[Marks], targets: Iterable[Target], names: Iterable[tuple[str, str]], *,
             run: str, canaries: Iterable[str], written: str) -> str:  # fmt: skip
     """Looks for every neighbour's marks, tries every target, and takes stock of what the session may do.
