@@ -7,7 +7,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from emulator.errors import MethodNotAllowed, RequestNotSupported, RouteNotFound
+from emulator.errors import MethodNotAllowed, RequestInvalid, RequestNotSupported, RouteNotFound
 from emulator.http.context import Call, Plane, read_query
 from emulator.http.faulting import Misfortune
 from emulator.http.files import files
@@ -104,7 +104,9 @@ class DataPlane:
                 call.segments = ["files", "upload"]
                 return await files(call, ["upload"])
             case ["python", "downloadfile"], 2:
-                return await files(call, ["content", call.query.get("filename", "")])
+                if not (name := call.query.get("filename")):
+                    raise RequestInvalid("The query parameter 'filename' is required.", target="filename")
+                return await files(call, ["content", name])
         path = "/" + "/".join(call.segments)
         raise RequestNotSupported(
             f"The path '{path}' is not supported by session pool '{call.pool.spec.name}'."

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
-from emulator.errors import FileTooLarge, MethodNotAllowed, RequestInvalid, UpstreamError
+from emulator.errors import FileTooLarge, MethodNotAllowed, RequestInvalid, ServiceError, UpstreamError
 from emulator.http.context import Call
 from emulator.http.forward import end_to_end
 from emulator.http.interpreter import inner_error
@@ -19,11 +19,20 @@ from emulator.http.versions import NEWEST, File, Version, read_version
 ENVELOPE = 65_536
 """Room for a multipart body's own lines around a file of exactly the largest size."""
 
+
+class FileNameInvalid(ServiceError):
+    status, code = 400, "FileNameInvalid"
+
+
 _PASSED_ON = ("range", "if-range", "if-none-match", "if-modified-since")
 
 
 async def files(call: Call, rest: list[str]) -> Response | None:
     """Everything below `/files`; None when the answer has already been streamed."""
+    if any(ord(char) < 32 or ord(char) == 127 for part in rest for char in part):
+        raise FileNameInvalid(
+            "The file name is invalid because 'filename cannot contain any reserved file path characters'."
+        )
     match call.method, rest:
         case "GET" | "HEAD", []:
             return await _list(call)

@@ -355,6 +355,7 @@ def _names() -> Iterator[Row]:
         "/files/%2Fetc%2Fpasswd",
         "/files/a%2F..%2F..%2Fb",
         "/files/%00x",
+        "/files/a%0Ab",
     ):
         for suffix in ("", "/content"):
             yield row(

@@ -240,6 +240,12 @@ def _old_family() -> Iterator[Row]:
         Exchange(get("//files", version=OLD[1], identifier=FRESH), Expect(200, numbered())),
     )
     yield row(
+        "files.oldest.unnamed",
+        "/python/downloadFile needs a filename",
+        OURS,
+        Exchange(get("/python/downloadFile", version=OLD[1]), error(400, "SessionRequestValidationFailed")),
+    )
+    yield row(
         "files.versions",
         "the api-version decides how the same file is shown",
         DOCUMENTED,
