@@ -80,6 +80,7 @@ def drive(served: Emulator, tmp_path: Path) -> Drive:
             placed = None
             command = [str(folder / "bin/python"), str(script)]
         env = {**environment(served, tmp_path), **extra}
+        env = {name: value for name, value in env.items() if value}  # "" takes a variable away
         try:
             done = subprocess.run(
                 command, env=env, cwd=work, capture_output=True, text=True, timeout=timeout, check=False
