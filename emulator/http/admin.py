@@ -161,7 +161,9 @@ class Admin:
 
     async def _reset(self, _: Request) -> Response:
         removed = await self._registry.reset()
+        before = self._clock.now()
         self._clock.reset()
+        self._registry.shared.sweeper.shift(self._clock.now() - before)
         for forget in self.on_reset:
             forget()
         self._registry.shared.events.clear()
@@ -194,12 +196,23 @@ class AdminSurface(Surface):
             return False
         return caller.is_loopback or any(caller in network for network in self._trusted)
 
+    def _check_host(self, request: Request) -> None:
+        """Refuse a name that may only lead here because somebody's DNS says so (rebinding from a browser)."""
+        name = request.url.hostname or ""
+        try:
+            ipaddress.ip_address(name)
+        except ValueError:
+            if name != "localhost" and not name.endswith(".localhost"):
+                reason = f"the admin API answers to addresses and localhost, not to the name {name}"
+                raise Forbidden("a foreign name", reason=reason) from None
+
     def _check(self, request: Request) -> None:
         # A page of another site, open in a browser on this machine, must not drive the emulator.
         origin = request.headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != request.headers.get("host"):
             raise Forbidden("cross-origin", reason=f"the admin API refuses requests of pages from {origin}")
         if self._near(request):
+            self._check_host(request)
             return
         given = request.headers.get(ADMIN_KEY, "")
         if self._key is None or not secrets.compare_digest(given.encode(), self._key.encode()):

@@ -36,7 +36,7 @@ class Ledger:
         if self._path is None:
             return {}
         if self._path.exists():
-            for line in self._path.read_text(encoding="utf-8").splitlines():
+            for line in self._path.read_text(encoding="utf-8", errors="replace").splitlines():
                 self._replay(line)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
@@ -62,13 +62,18 @@ class Ledger:
     def _replay(self, line: str) -> None:
         try:
             record = json.loads(line)
-        except ValueError:
+            if "released" in record:
+                self._claims.pop(record["released"], None)
+                return
+            claim = Claim(
+                str(record["guid"]),
+                str(record["pool"]),
+                str(record["identifier"]),
+                float(record["created_at"]),
+            )
+        except (ValueError, TypeError, KeyError):
             return  # the last line of a process that died while writing it: that answer was never sent
-        if "released" in record:
-            self._claims.pop(record["released"], None)
-        else:
-            claim = Claim(**record)
-            self._claims[claim.guid] = claim
+        self._claims[claim.guid] = claim
 
 
 def _line(claim: Claim) -> str:

@@ -7,8 +7,9 @@ import functools
 import logging
 import time
 import uuid
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 from emulator.clock import Clock
 from emulator.errors import (
@@ -20,6 +21,7 @@ from emulator.errors import (
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
 from emulator.pool.liveness import Check, Liveness
+from emulator.pool.removal import Remover
 from emulator.pool.session import Lease, Session, State
 from emulator.pool.sweeper import Sweeper
 from emulator.pool.warm import WarmSet
@@ -28,6 +30,11 @@ from emulator.runtimes import readiness
 from emulator.runtimes.base import Exit, Instance, Runtime, RuntimeFailure, RuntimeUnavailable, Start
 
 log = logging.getLogger("emulator.pool")
+
+T = TypeVar("T")
+
+FIRST_LOOK = 1.0
+LAST_LOOK = 60.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +55,10 @@ class Shared:
     early_exits: dict[str, Exit] = field(default_factory=dict)
     check: Check = readiness.check
 
+    @functools.cached_property
+    def remover(self) -> Remover:
+        return Remover(self.runtime, self.clock, self.sweeper, self.events)
+
 
 class Pool:
     """Lends each identifier a session of its own, within the pool's limits.
@@ -60,7 +71,9 @@ class Pool:
         self.spec = spec
         self._shared = shared
         self._sessions: dict[str, Session] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._resumed = asyncio.Event()
+        self._resumed.set()
         self._cold_failure: RuntimeFailure | None = None
         self._closed = False
         self._slot_freed = asyncio.Event()
@@ -96,10 +109,18 @@ class Pool:
         """The warm set is as full as it can be, or known not to fill."""
         return self.warm.starting == 0
 
+    @property
+    def held(self) -> list[str]:
+        """Guids of instances that run for this pool: of active sessions, and warm ones."""
+        active = [one.guid for one in self._sessions.values() if one.state is State.ACTIVE]
+        return active + self.warm.guids
+
     def find(self, identifier: str) -> Session | None:
         """The session of `identifier` if it can still serve; allocates nothing."""
         session = self._sessions.get(identifier)
-        return session if session is not None and session.state is State.ACTIVE else None
+        if session is None or session.state is not State.ACTIVE or self._end_if_overdue(session):
+            return None
+        return session
 
     def expires_at(self, session: Session) -> float:
         """When the session ends if nobody asks for it again (seconds since the epoch)."""
@@ -127,6 +148,9 @@ class Pool:
         while True:
             if self._closed:
                 raise PoolUnavailable(f"Session pool '{self.spec.name}' is being deleted.")
+            if not self._resumed.is_set():  # a reset is under way: nobody slips in while it removes
+                await self._resumed.wait()
+                continue
             session = self._sessions.get(identifier)
             if session is None:
                 self._refuse_when_full(identifier)
@@ -136,9 +160,9 @@ class Pool:
                     continue
                 new = True
             if session.state is State.ALLOCATING:
-                await session.settled.wait()
-                if session.failure is not None:
-                    raise self._as_service_error(session.failure)
+                await self._until_settled(session)
+            elif session.state is State.ACTIVE:
+                self._end_if_overdue(session)
             if session.state is State.ACTIVE:
                 session.last_accessed_at = self._shared.clock.now()
                 session.requests += 1
@@ -147,14 +171,29 @@ class Pool:
                 await session.gone.wait()
             # STOPPED or FAILED: it is out of the table by now, so ask again
 
+    async def _until_settled(self, session: Session) -> None:
+        """Wait for an allocation; waiting counts as a request, so the session cannot expire meanwhile."""
+        session.in_flight += 1
+        try:
+            await session.settled.wait()
+        finally:
+            session.in_flight -= 1
+            if session.state is State.ACTIVE:
+                self._schedule(session)
+        if session.failure is not None:
+            raise self._as_service_error(session.failure)
+
     def _refuse_when_full(self, identifier: str) -> None:
+        if self.serving < self.spec.max_sessions:
+            return
+        for session in list(self._sessions.values()):
+            self._end_if_overdue(session)
         if self.serving < self.spec.max_sessions:
             return
         limit, name = self.spec.max_sessions, self.spec.name
         soonest = min(self.expires_at(s) for s in self._sessions.values()) - self._shared.clock.now()
-        reason = (
-            f"pool {name} is full: {self.serving} of {limit} sessions; the next slot frees in {soonest:.0f} s"
-        )
+        when = f"frees in {soonest:.0f} s" if soonest != float("inf") else "frees when a container exits"
+        reason = f"pool {name} is full: {self.serving} of {limit} sessions; the next slot {when}"
         self._emit("refused", reason, identifier=identifier)
         if self.spec.container_type.built_in:
             raise SessionsCountExceedsLimit(
@@ -205,6 +244,7 @@ class Pool:
         self._cold_failure = None
         self.warm.recovered()
         session.guid = instance.guid
+        session.created_at = self._shared.clock.now()  # its maximum age does not count the start
         self._activate(session, instance, cause)
         if (exit_ := self._shared.early_exits.pop(session.guid, None)) is not None:
             self._session_exited(session, exit_)
@@ -213,9 +253,12 @@ class Pool:
     def _activate(self, session: Session, instance: Instance, cause: str) -> None:
         session.instance = instance
         session.last_accessed_at = self._shared.clock.now()
-        # On disk before anyone is answered: see Ledger.
-        claim = Claim(session.guid, self.spec.key, session.identifier, session.created_at)
-        self._shared.ledger.claim(claim)
+        try:  # on disk before anyone is answered: see Ledger
+            self._shared.ledger.claim(
+                Claim(session.guid, self.spec.key, session.identifier, session.created_at)
+            )
+        except OSError as error:  # a full disk: better a session that a crash would lose than none
+            self._emit("ledger.failed", f"the claim could not be written: {error}", session)
         session.move(State.ACTIVE)
         session.settled.set()
         self._schedule(session)
@@ -230,12 +273,18 @@ class Pool:
             alive = functools.partial(_active, session)
             Liveness(instance, probe, s.clock, s.sweeper, s.check, alive, self.exited).begin()
 
-    def adopt(self, instance: Instance, claim: Claim) -> None:
-        """Take back a session that an earlier process of this emulator had; its cooldown starts anew."""
+    def adopt(self, instance: Instance, claim: Claim) -> bool:
+        """Take back a session that an earlier process of this emulator had; its cooldown starts anew.
+
+        False if the identifier has another session by now.
+        """
+        if self._closed or claim.identifier in self._sessions:
+            return False
         now = self._shared.clock.now()
         session = Session(claim.identifier, claim.guid, self.spec.key, min(claim.created_at, now), now)
         self._sessions[claim.identifier] = session
         self._activate(session, instance, "adopted after a restart of the emulator")
+        return True
 
     def _as_service_error(self, error: BaseException) -> Exception:
         if isinstance(error, RuntimeUnavailable):
@@ -259,59 +308,62 @@ class Pool:
 
     def _schedule(self, session: Session) -> None:
         # One heap entry a session: a request only moves the deadline, the entry finds out when it is due.
-        if not session.scheduled and (moment := self.expires_at(session)) != float("inf"):
-            session.scheduled = True
-            self._shared.sweeper.at(moment, lambda: self._due(session))
+        moment = self.expires_at(session)
+        if moment != float("inf") and (session.due is None or moment < session.due):
+            session.due = moment
+            self._shared.sweeper.at(moment, lambda: self._due(session, moment))
 
-    def _due(self, session: Session) -> Awaitable[None] | None:
-        session.scheduled = False
-        if session.state is not State.ACTIVE:
-            return None
-        hard = self.spec.lifecycle.type is LifecycleType.ON_CONTAINER_EXIT
-        if session.in_flight and not hard:
-            return None  # the end of the request schedules it again
-        if self.expires_at(session) > self._shared.clock.now():
+    def _due(self, session: Session, moment: float) -> Awaitable[None] | None:
+        if session.due != moment:
+            return None  # an earlier entry took over, because the pool's cooldown became shorter
+        session.due = None
+        if session.state is State.ACTIVE and not self._end_if_overdue(session) and not session.in_flight:
             self._schedule(session)
-            return None
+        return _gone(session) if session.state is State.EXPIRING else None
+
+    def _end_if_overdue(self, session: Session) -> bool:
+        """Expire a session whose time is over, also before the sweeper gets to it; True if it was."""
+        hard = self.spec.lifecycle.type is LifecycleType.ON_CONTAINER_EXIT
+        if session.state is not State.ACTIVE or (session.in_flight and not hard):
+            return False
+        if self.expires_at(session) > self._shared.clock.now():
+            return False
         span = self.spec.lifecycle.max_alive if hard else self.spec.lifecycle.cooldown
         what = "maximum alive period" if hard else "cooldown"
-        return self._end(session, "expired", f"{what} of {span:g} s is over")
+        self._end(session, "expired", f"{what} of {span:g} s is over")
+        return True
 
     async def stop(self, session: Session, cause: str) -> None:
-        """End an active session and return when its instance is gone; of one already ending: wait for it."""
+        """End a session and return when its instance is gone; of one already ending: wait for it."""
+        if session.state is State.ALLOCATING:
+            await session.settled.wait()
         if session.state is State.ACTIVE:
-            await self._end(session, "stopped", cause)
-        elif session.state is State.EXPIRING:
+            self._end(session, "stopped", cause)
+        if session.state is State.EXPIRING:
             await session.gone.wait()
 
-    def _end(self, session: Session, kind: str, cause: str) -> Awaitable[None]:
-        # The state changes now, before anything is awaited: whoever asks from here on gets a new session.
+    def _end(self, session: Session, kind: str, cause: str) -> None:
+        # The state changes now, before anything is awaited: whoever asks from here on gets a new session. So
+        # does the ledger: a session that was said to be over must not come back after a crash.
         session.move(State.EXPIRING)
+        self._release_claim(session)
         self._emit(kind, cause, session)
-        return self._spawn(self._dismantle(session))
+        self._spawn(self._dismantle(session))
 
     async def _dismantle(self, session: Session) -> None:
+        # The slot is given back even if the instance resists; the remover goes on trying.
+        await self._shared.remover.remove(session.guid, pool=self.spec.name)
+        session.move(State.STOPPED)
+        self._forget(session)
+
+    def _release_claim(self, session: Session) -> None:
         try:
-            await self._shared.runtime.stop(session.guid)
-        except RuntimeFailure as error:
-            # The slot is given back all the same; `sweep` and the next start find the leftover by its label.
-            self._emit("stop.failed", str(error), session)
-            self._retry_stop(session.guid, 2.0)
-        finally:
-            session.move(State.STOPPED)
-            self._forget(session)
-
-    def _retry_stop(self, guid: str, delay: float) -> None:
-        async def again() -> None:
-            try:
-                await self._shared.runtime.stop(guid)
-            except RuntimeFailure:
-                self._retry_stop(guid, min(delay * 2, 60.0))
-
-        self._shared.sweeper.at(self._shared.clock.now() + delay, again)
+            self._shared.ledger.release(session.guid)
+        except OSError as error:
+            self._emit("ledger.failed", f"the release could not be written: {error}", session)
 
     def _forget(self, session: Session) -> None:
-        self._shared.ledger.release(session.guid)
+        self._release_claim(session)
         if self._sessions.get(session.identifier) is session:
             del self._sessions[session.identifier]
         session.settled.set()
@@ -346,10 +398,7 @@ class Pool:
         self._spawn(self._remove_leftovers(session))
 
     async def _remove_leftovers(self, session: Session) -> None:
-        try:
-            await self._shared.runtime.stop(session.guid)
-        except RuntimeFailure:
-            self._retry_stop(session.guid, 2.0)
+        await self._shared.remover.remove(session.guid, pool=self.spec.name)
 
     # -- the pool itself ---------------------------------------------------------------------------------
 
@@ -359,6 +408,7 @@ class Pool:
         warm = WarmSet(
             self.spec,
             s.runtime,
+            s.remover,
             s.clock,
             s.sweeper,
             s.events,
@@ -386,36 +436,59 @@ class Pool:
         return len(self._sessions) + self.warm.size + sum(old.size for old in self._draining)
 
     def open(self) -> None:
-        """Start filling the warm set."""
+        """Start filling the warm set, or, where there is none, find out whether the pool could start."""
         self.warm.fill()
+        if self._ready_target() == 0:
+            self._spawn(self._look(FIRST_LOOK))
+
+    async def _look(self, pause: float) -> None:
+        """Whether the image is there; while it is not, look again after 1, 2, 4 … at most 60 s."""
+        if self._closed:
+            return
+        try:
+            await self._shared.runtime.prepare(self.spec)
+        except RuntimeFailure as error:
+            if str(error) != str(self._cold_failure):
+                self._emit("pool.failed", str(error))
+            self._cold_failure = error
+            moment = self._shared.clock.now() + pause
+            self._shared.sweeper.at(moment, lambda: self._look(min(pause * 2, LAST_LOOK)))
+        else:
+            self._cold_failure = None
 
     async def update(self, spec: SessionPool) -> None:
         """Run by `spec` from now on: new sessions get it, running sessions keep what they have."""
         same = _what_runs(spec) == _what_runs(self.spec)
         self.spec = spec
+        self._cold_failure = None
         if same:
             self.warm.pool = spec
             self.warm.target = self._ready_target()
+            self.warm.recovered()
             self.warm.trim(max(0, min(self.warm.target, self.warm.ready + self._room())))
             self.warm.fill()
         else:
-            self._cold_failure = None
-            await self._replace_warm()
+            await asyncio.shield(self._spawn_for(self._replace_warm()))
         for session in self._sessions.values():
-            session.scheduled = (
-                False  # the cooldown may be shorter now; an extra entry in the heap is harmless
-            )
-            self._schedule(session)
+            self._schedule(session)  # the cooldown may be shorter now
         self._emit("pool.updated", "sessions and limits follow the new document")
 
     async def reset(self, cause: str) -> list[str]:
-        """Stop every session and warm instance, then start afresh; returns the guids removed."""
-        while any(s.state is State.ALLOCATING for s in self._sessions.values()):
-            await asyncio.gather(*(s.settled.wait() for s in self._sessions.values()))
-        sessions = [s for s in self._sessions.values() if s.state is State.ACTIVE]
-        replacing = asyncio.ensure_future(self._replace_warm())
-        await asyncio.gather(*(self.stop(s, cause) for s in sessions))
-        return [s.guid for s in sessions] + await replacing
+        """Stop every session and warm instance, then start afresh; returns the guids removed.
+
+        Goes on to its end when its caller is cancelled. Who asks for a session meanwhile waits.
+        """
+        return await asyncio.shield(self._spawn_for(self._reset(cause)))
+
+    async def _reset(self, cause: str) -> list[str]:
+        self._resumed.clear()
+        try:
+            replacing = self._spawn_for(self._replace_warm())
+            sessions = self.sessions
+            await asyncio.gather(*(self.stop(session, cause) for session in sessions))
+            return [session.guid for session in sessions] + await replacing
+        finally:
+            self._resumed.set()
 
     async def _replace_warm(self) -> list[str]:
         """Drain the warm set, then begin another by the present document; returns the guids removed."""
@@ -435,16 +508,27 @@ class Pool:
         """Let nobody in, stop everything; returns the guids removed."""
         self._closed = True
         self._slot_freed.set()
-        return await self.reset(cause)
+        removed = await self.reset(cause)
+        await self._work_done()
+        return removed
 
     async def detach(self) -> None:
         """Stop working without stopping a session (the emulator ends with `--keep`)."""
         self._closed = True
+        self._slot_freed.set()
         await self.warm.drain()
+        await self._work_done()
 
-    def _spawn(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)  # noqa: S101 - ensure_future of a coroutine
+    async def _work_done(self) -> None:
+        """Allocations and removals under way are finished, so that nothing goes on behind our back."""
+        while others := self._tasks - {asyncio.current_task()}:
+            await asyncio.wait(others)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._spawn_for(work)
+
+    def _spawn_for(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -465,6 +549,10 @@ class Pool:
             session=session.guid if session else None,
             **detail,
         )
+
+
+async def _gone(session: Session) -> None:
+    await session.gone.wait()
 
 
 def _active(session: Session) -> bool:

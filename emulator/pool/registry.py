@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Iterable
 
+from emulator.pool.ledger import Claim
 from emulator.pool.pool import Pool, Shared
 from emulator.pool.session import Session
 from emulator.resources.model import SessionPool
@@ -14,6 +14,7 @@ from emulator.runtimes.base import Exit, RuntimeFailure
 
 log = logging.getLogger("emulator.pool")
 
+ADOPTION_PAUSE = 1.0
 EARLY_EXITS = 1_000
 """Exits remembered for instances that nobody holds (yet)."""
 
@@ -25,6 +26,8 @@ class Registry:
         self.shared = shared
         self._pools: dict[str, Pool] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._closing: set[asyncio.Future[list[str]]] = set()
+        self._claims: dict[str, Claim] | None = None
 
     @property
     def pools(self) -> list[Pool]:
@@ -48,33 +51,44 @@ class Registry:
         """
         for spec in specs:
             self._pools[spec.key] = Pool(spec, self.shared)
-        try:
-            await self._adopt()
-        except RuntimeFailure as error:
-            log.warning("running sessions could not be listed: %s", error)
-            self.shared.events.emit("runtime.unavailable", str(error))
+        self._claims = self.shared.ledger.open()
+        await self._adopt()
         self._tasks = [
             asyncio.create_task(self.shared.sweeper.run(), name="sweeper"),
             asyncio.create_task(self._watch(), name="watch"),
+            asyncio.create_task(self._adopt_later(), name="adopt"),
         ]
         for pool in self._pools.values():
             pool.open()
 
     async def _adopt(self) -> None:
-        claims = self.shared.ledger.open()
-        for instance in await self.shared.runtime.instances():
+        """Give running instances back to their identifiers; what nobody claims is removed.
+
+        An engine that does not answer is asked again when it does.
+        """
+        try:
+            instances = await self.shared.runtime.instances()
+        except RuntimeFailure as error:
+            log.warning("running sessions could not be listed: %s", error)
+            self.shared.events.emit("runtime.unavailable", str(error))
+            return
+        claims, self._claims = self._claims or {}, None
+        ours = {session.guid for pool in self._pools.values() for session in pool.sessions}
+        ours |= {guid for pool in self._pools.values() for guid in pool.warm.guids}
+        for instance in instances:
+            if instance.guid in ours:
+                continue
             claim = claims.pop(instance.guid, None)
             pool = self._pools.get(claim.pool) if claim else None
-            if claim is not None and pool is not None:
-                pool.adopt(instance, claim)
-            else:
-                # Unclaimed: it may or may not have served somebody, so nobody else may ever get it.
-                await self.shared.runtime.stop(instance.guid)
-                self.shared.events.emit("instance.swept", "belonged to no session", session=instance.guid)
+            if claim is not None and pool is not None and pool.adopt(instance, claim):
+                continue
+            # Unclaimed: it may or may not have served somebody, so nobody else may ever get it.
+            self.shared.ledger.release(instance.guid)
+            self.shared.events.emit("instance.swept", "belonged to no session", session=instance.guid)
+            await self.shared.remover.remove(instance.guid)
         for guid in claims:
             self.shared.ledger.release(guid)
-            with contextlib.suppress(RuntimeFailure):
-                await self.shared.runtime.stop(guid)
+            await self.shared.remover.remove(guid)
 
     async def _watch(self) -> None:
         while True:
@@ -84,8 +98,15 @@ class Registry:
                         self._remember(exit_)
             except RuntimeFailure as error:
                 self.shared.events.emit("runtime.unavailable", str(error))
+            except Exception:
+                log.exception("watching for exits failed; it begins again")
             await asyncio.sleep(1)  # the event stream broke: real time, since the engine lives in it
             await self._find_missed_exits()
+
+    async def _adopt_later(self) -> None:
+        while self._claims is not None:
+            await asyncio.sleep(ADOPTION_PAUSE)  # real time: it is the engine that is waited for
+            await self._adopt()
 
     def _remember(self, exit_: Exit) -> None:
         """An exit of an instance nobody holds: one being stopped, or one whose start is not over yet."""
@@ -96,14 +117,14 @@ class Registry:
 
     async def _find_missed_exits(self) -> None:
         """After the event stream was broken, end sessions whose instance is no longer there."""
+        held = [(pool, guid) for pool in self._pools.values() for guid in pool.held]
         try:
             alive = {instance.guid for instance in await self.shared.runtime.instances()}
         except RuntimeFailure:
             return
-        for pool in self._pools.values():
-            for session in pool.sessions:
-                if session.instance is not None and session.guid not in alive:
-                    pool.exited(Exit(session.guid, None, reason="was gone when the engine answered again"))
+        for pool, guid in held:
+            if guid not in alive:
+                pool.exited(Exit(guid, None, reason="was gone when the engine answered again"))
 
     async def put(self, spec: SessionPool) -> bool:
         """Create or update a pool; True when it is new."""
@@ -117,11 +138,13 @@ class Registry:
 
     async def delete(self, key: str) -> list[str] | None:
         """Remove a pool and all it runs; None if there is none of that id."""
-        pool = self._pools.get(key.lower())
+        pool = self._pools.pop(key.lower(), None)  # at once: a pool of that name can be made anew meanwhile
         if pool is None:
             return None
-        removed = await pool.close("the pool was deleted")
-        self._pools.pop(key.lower(), None)
+        closing = asyncio.ensure_future(pool.close("the pool was deleted"))
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+        removed = await asyncio.shield(closing)
         self.shared.events.emit("pool.deleted", f"{len(removed)} instances removed", pool=pool.spec.name)
         return removed
 
@@ -146,4 +169,5 @@ class Registry:
             await asyncio.gather(*(pool.detach() for pool in self._pools.values()))
         else:
             await asyncio.gather(*(pool.close("the emulator stops") for pool in self._pools.values()))
+        await asyncio.gather(*self._closing)
         self.shared.ledger.close()

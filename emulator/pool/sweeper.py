@@ -33,6 +33,11 @@ class Sweeper:
         if self._heap[0][0] == moment:
             self._earlier.set()
 
+    def shift(self, seconds: float) -> None:
+        """The clock was set back by `-seconds`: every deadline moves with it."""
+        self._heap = [(moment + seconds, order, due) for moment, order, due in self._heap]
+        self._earlier.set()
+
     async def run(self) -> None:
         """Serve deadlines until cancelled."""
         while True:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 
 from emulator.clock import Clock
 from emulator.pool.events import EventLog
+from emulator.pool.removal import Remover
 from emulator.pool.sweeper import Sweeper
 from emulator.resources.model import SessionPool
-from emulator.runtimes.base import Exit, Instance, Runtime, Start
+from emulator.runtimes.base import Exit, Instance, Runtime, RuntimeFailure, Start
 
 log = logging.getLogger("emulator.pool")
 
@@ -33,6 +34,7 @@ class WarmSet:
         self,
         pool: SessionPool,
         runtime: Runtime,
+        remover: Remover,
         clock: Clock,
         sweeper: Sweeper,
         events: EventLog,
@@ -44,6 +46,7 @@ class WarmSet:
         self.target = 0
         self.failure: BaseException | None = None
         self._runtime = runtime
+        self._remover = remover
         self._clock = clock
         self._sweeper = sweeper
         self._events = events
@@ -52,10 +55,12 @@ class WarmSet:
         self._lost = lost
         self._ready: deque[Instance] = deque()
         self._starting: deque[asyncio.Task[Instance]] = deque()
-        self._stopping: set[asyncio.Task[None]] = set()
+        self._stopping: set[asyncio.Task[bool]] = set()
         self._retry = FIRST_RETRY
         self._waiting_to_retry = False
         self._closed = False
+        self._crashing = False
+        self._last_trouble = float("-inf")
         self._leaving = 0  # starts that `drain` waits for
         self.changed = asyncio.Event()
 
@@ -66,6 +71,11 @@ class WarmSet:
     @property
     def starting(self) -> int:
         return len(self._starting)
+
+    @property
+    def guids(self) -> list[str]:
+        """Of the instances that are ready."""
+        return [instance.guid for instance in self._ready]
 
     @property
     def size(self) -> int:
@@ -104,8 +114,12 @@ class WarmSet:
             self._failed(error)
             return
         instance = task.result()
-        self.failure, self._retry = None, FIRST_RETRY
+        if self._clock.now() - self._last_trouble > LAST_RETRY or not self._crashing:
+            self.failure, self._crashing = None, False
         self._ready.append(instance)
+        if self._room() < 0:  # the pool became smaller while it started
+            self.trim(len(self._ready) - 1)
+            return
         if (exit_ := self._lost(instance.guid)) is not None:
             self.exited(exit_)
             return
@@ -123,13 +137,18 @@ class WarmSet:
         self._back_off()
 
     def recovered(self) -> None:
-        """A start of the pool has succeeded: what stood in the way is gone."""
-        self.failure, self._retry = None, FIRST_RETRY
+        """What stood in the way is gone, or may be: try again at once."""
+        self.failure, self._retry, self._crashing = None, FIRST_RETRY, False
+        self._waiting_to_retry = False
 
     def _back_off(self) -> None:
         if self._waiting_to_retry or self._closed:
             return
         self._waiting_to_retry = True
+        now = self._clock.now()
+        if now - self._last_trouble > LAST_RETRY + self._retry:
+            self._retry = FIRST_RETRY
+        self._last_trouble = now
         self._sweeper.at(self._clock.now() + self._retry, self._try_again)
         self._retry = min(self._retry * 2, LAST_RETRY)
 
@@ -142,6 +161,10 @@ class WarmSet:
         for instance in self._ready:
             if instance.guid == exit_.guid:
                 self._ready.remove(instance)
+                if self._clock.now() - self._last_trouble <= LAST_RETRY:  # once is an accident
+                    how = exit_.reason or f"exited with code {exit_.code}"
+                    self.failure = RuntimeFailure(f"ready instances do not last; the last one {how}")
+                    self._crashing = True
                 self._events.emit(
                     "instance.exited",
                     f"warm instance exited with code {exit_.code}{', out of memory' if exit_.oom else ''}",
@@ -154,16 +177,15 @@ class WarmSet:
         return False
 
     def _stop(self, instance: Instance) -> None:
-        task = asyncio.create_task(self._runtime.stop(instance.guid))
+        task = asyncio.create_task(self._remover.remove(instance.guid, pool=self.pool.name))
         self._stopping.add(task)
         task.add_done_callback(self._stopped)
 
-    def _stopped(self, task: asyncio.Task[None]) -> None:
+    def _stopped(self, task: asyncio.Task[bool]) -> None:
         self._stopping.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.warning("a warm instance of pool %s could not be removed: %s", self.pool.name, error)
         self.changed.set()
         self._freed()
+        self.fill()
 
     def trim(self, to: int) -> None:
         """Stop ready instances beyond `to`."""

@@ -1,0 +1,43 @@
+"""Removing an instance, again and again until it is gone: no container is ever given up on."""
+
+from __future__ import annotations
+
+import logging
+
+from emulator.clock import Clock
+from emulator.pool.events import EventLog
+from emulator.pool.sweeper import Sweeper
+from emulator.runtimes.base import Runtime
+
+log = logging.getLogger("emulator.pool")
+
+FIRST_RETRY = 2.0
+LAST_RETRY = 60.0
+
+
+class Remover:
+    """Stops instances; one that cannot be stopped is tried again after 2, 4 … at most 60 s of the clock."""
+
+    def __init__(self, runtime: Runtime, clock: Clock, sweeper: Sweeper, events: EventLog) -> None:
+        self._runtime = runtime
+        self._clock = clock
+        self._sweeper = sweeper
+        self._events = events
+
+    async def remove(self, guid: str, *, pool: str | None = None) -> bool:
+        """Stop the instance; never raises. False if that has to be tried again, which is seen to."""
+        return await self._try(guid, pool, FIRST_RETRY)
+
+    async def _try(self, guid: str, pool: str | None, delay: float) -> bool:
+        try:
+            await self._runtime.stop(guid)
+        except Exception as error:  # also a bug in a runtime must not leave a container behind
+            if delay == FIRST_RETRY:
+                self._events.emit("stop.failed", str(error) or repr(error), pool=pool, session=guid)
+
+            async def again() -> None:
+                await self._try(guid, pool, min(delay * 2, LAST_RETRY))
+
+            self._sweeper.at(self._clock.now() + delay, again)
+            return False
+        return True
