@@ -22,12 +22,13 @@ from emulator.resources.model import ContainerType, SessionPool
 from emulator.runtimes import sandbox
 from emulator.runtimes.base import Address, Exit, ImageMissing, Instance, RuntimeFailure, Start
 from emulator.runtimes.options import StartOptions, environment, startup_probe
-from emulator.runtimes.readiness import wait_until_ready
+from emulator.runtimes.readiness import NotReady, wait_until_ready
 
 log = logging.getLogger("emulator.runtimes.process")
 
 KERNELS = {ContainerType.PYTHON: "python3", ContainerType.NODE: "javascript", ContainerType.SHELL: "bash"}
 TERMINATE_SECONDS = 2.0
+SANDBOX_ATTEMPTS = 3
 
 _CONFIG = """\
 kind: CodeInterpreterConfig
@@ -109,27 +110,33 @@ class ProcessRuntime:
     async def start(self, start: Start) -> Instance:
         image = await self.prepare(start.pool)
         async with self._starts:
-            folder = self._root / start.guid[:8]
-            child = await self._spawn(start, folder)
-            self._children[start.guid] = child
-            address = Address("http://localhost", str(folder / "run" / "proxy.sock"))
-
-            async def ended() -> str | None:
-                code = child.process.returncode
-                return (
-                    None
-                    if code is None
-                    else f"it exited with code {code}: {' | '.join(list(child.log)[-8:])}"
-                )
-
-            try:
-                limit = self._options.start_timeout
-                await wait_until_ready(address, startup_probe(start.pool), limit, ended)
-            except BaseException:
-                await asyncio.shield(self.stop(start.guid))
-                raise
+            for attempt in range(SANDBOX_ATTEMPTS):
+                folder = self._root / start.guid[:8]
+                child = await self._spawn(start, folder)
+                self._children[start.guid] = child
+                address = Address("http://localhost", str(folder / "run" / "proxy.sock"))
+                try:
+                    await self._until_ready(start, child, address)
+                except BaseException as error:
+                    await asyncio.shield(self.stop(start.guid))
+                    # bubblewrap walks every mount of the machine; one that vanishes meanwhile (a container
+                    # being removed) makes it give up before the session has begun.
+                    sandbox_failed = bool(child.log) and child.log[-1].startswith("bwrap: ")
+                    if isinstance(error, NotReady) and sandbox_failed and attempt + 1 < SANDBOX_ATTEMPTS:
+                        continue
+                    raise
+                break
         child.tasks.append(asyncio.create_task(self._wait(start.guid, child)))
         return Instance(start.guid, start.pool.key, address, image, time.time(), start.identifier)
+
+    async def _until_ready(self, start: Start, child: _Child, address: Address) -> None:
+        async def ended() -> str | None:
+            code = child.process.returncode
+            if code is None:
+                return None
+            return f"it exited with code {code}: {' | '.join(list(child.log)[-8:])}"
+
+        await wait_until_ready(address, startup_probe(start.pool), self._options.start_timeout, ended)
 
     async def _spawn(self, start: Start, folder: Path) -> _Child:
         run, data = folder / "run", folder / "data"
