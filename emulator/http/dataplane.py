@@ -104,9 +104,9 @@ class DataPlane:
                 call.segments = ["files", "upload"]
                 return await files(call, ["upload"])
             case ["python", "downloadfile"], 2:
-                if not (name := call.query.get("filename")):
+                if not (wanted := call.query.get("filename")):
                     raise RequestInvalid("The query parameter 'filename' is required.", target="filename")
-                return await files(call, ["content", name])
+                return await files(call, ["content", wanted])
         path = "/" + "/".join(call.segments)
         raise RequestNotSupported(
             f"The path '{path}' is not supported by session pool '{call.pool.spec.name}'."
