@@ -9,11 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.docker.engine import Lab
+from tests.docker.engine import Lab, eventually
 from tests.harness import Emulator, pool
 
 pytestmark = pytest.mark.engine
-MIB = 1024 * 1024
 QUERY = "api-version=2025-10-02-preview&identifier="
 
 
@@ -101,8 +100,10 @@ def test_a_running_execution_does_not_expire(emulator: Emulator) -> None:
     thread = threading.Thread(target=long)
     thread.start()
     started.wait()
-    while not any(one["inFlight"] for one in emulator.ask("GET", "/sessions")["sessions"]):
-        pass
+    eventually(
+        lambda: any(one["inFlight"] for one in emulator.ask("GET", "/sessions")["sessions"]),
+        "the execution is in flight",
+    )
     emulator.advance(3600)
     assert "busy-one" in guids(emulator)
     answer = emulator.send("POST", "python", f"/files?{QUERY}busy-one", files={"file": ("go", b"")})
