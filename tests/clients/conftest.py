@@ -29,6 +29,14 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def swept(served: Emulator) -> Iterator[None]:
+    """No test's sessions take the next one's places in the pool."""
+    yield
+    for session in served.ask("GET", "/sessions")["sessions"]:
+        served.ask("POST", f"/sessions/{session['guid']}/stop")
+
+
 def interpreter(group: str) -> Path:
     """The interpreter (or npm folder) of a group of versions.txt; fails the test when it is not there."""
     cache = os.environ.get("DSE_CACHE") or (

@@ -15,6 +15,8 @@ import requests
 from tests.clients.conftest import environment, interpreter
 from tests.harness import NEWEST, Emulator
 
+pytestmark = [pytest.mark.engine, pytest.mark.clients]
+
 GROUP, POOL = "rg-az", "az-pool"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 SOMEBODY = "22222222-2222-2222-2222-222222222222"
@@ -61,8 +63,8 @@ def test_from_login_to_group_delete(served: Emulator, az: Az) -> None:
 
     made = az("group", "create", "-n", GROUP, "-l", "eastus")
     assert made["properties"]["provisioningState"] == "Succeeded"
-    resource = ("-g", GROUP, "-n", POOL, "--resource-type", "Microsoft.App/sessionPools")
-    resource += ("--api-version", NEWEST)
+    kind = ("--resource-type", "Microsoft.App/sessionPools", "--api-version", NEWEST)
+    resource = ("-g", GROUP, "-n", POOL, *kind)
     pool = az("resource", "create", *resource, "-l", "eastus", "-p", json.dumps(PROPERTIES))
     assert pool["properties"]["provisioningState"] == "Succeeded"
     assert [one["name"] for one in az("resource", "list", "-g", GROUP)] == [POOL]

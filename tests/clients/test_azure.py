@@ -12,6 +12,8 @@ import requests
 from tests.clients.conftest import Drive
 from tests.harness import NEWEST, Emulator
 
+pytestmark = [pytest.mark.engine, pytest.mark.clients]
+
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
 GUID = "aaaaaaaa-aaaa-4aaa-8aaa-aaaaaaaaaaaa"
 LANGUAGES = pytest.mark.parametrize("language", ["python", "typescript"])

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.clients.conftest import Drive
+
+pytestmark = [pytest.mark.engine, pytest.mark.clients]
 
 PNG = b"\x89PNG\r\n\x1a\n".hex()
 

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import base64
 
+import pytest
+
 from tests.clients.conftest import Drive
+
+pytestmark = [pytest.mark.engine, pytest.mark.clients]
 
 
 def test_python_tool(drive: Drive) -> None:

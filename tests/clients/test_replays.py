@@ -13,6 +13,8 @@ import pytest
 
 from tests.harness import Emulator
 
+pytestmark = pytest.mark.engine
+
 OLD, NEW = "2024-02-02-preview", "2024-10-02-preview"
 
 
