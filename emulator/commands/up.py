@@ -95,6 +95,10 @@ async def _sweep(settings: Settings) -> list[str]:
         (settings.state_dir / settings.instance / "sessions.jsonl").unlink(missing_ok=True)
 
 
+_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
+"""Control characters of a log message, made visible."""
+
+
 class _JsonLines(logging.Formatter):
     """One JSON object a line, with the event's own members where a record has one."""
 
@@ -118,6 +122,8 @@ class _Text(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         event = getattr(record, "event", None)
+        # What callers send is in messages: it must not be able to write a line of its own.
+        record.msg, record.args = record.getMessage().translate(_CONTROL), None
         text = super().format(record)
         if event is None:
             return text

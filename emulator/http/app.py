@@ -22,6 +22,7 @@ from emulator.http.admin import Admin, AdminSurface
 from emulator.http.arm.control import ControlPlane
 from emulator.http.arm.state import State
 from emulator.http.arm.surface import ArmSurface
+from emulator.http.commands import Commands
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
 from emulator.http.dispatch import Dispatcher, Surface
@@ -83,7 +84,12 @@ class Emulator:
         )
         self.registry = Registry(shared)
         self.upstreams = Upstreams(settings.connect_timeout, settings.read_timeout)
-        self.plane = Plane(self.upstreams, _limits(settings), settings.strict)
+        self.plane = Plane(
+            self.upstreams,
+            _limits(settings),
+            settings.strict,
+            commands=Commands(settings.executions_kept),
+        )
         self.faults = Faults()
         misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
         self.metrics = Metrics(self.registry)

@@ -10,9 +10,6 @@ from weakref import WeakKeyDictionary
 from emulator.http.versions import Execution
 from emulator.pool.session import Session
 
-KEPT = 1000
-"""Newest commands of a session that can still be asked for, as with executions of code."""
-
 TEXT_KEPT = 16 * 1024 * 1024
 """Characters of output kept for a session; the session's code is not trusted with the emulator's memory."""
 
@@ -21,9 +18,10 @@ Ran = tuple[Execution, dict[str, str], tuple[float, float]]
 
 
 class Commands:
-    """Finished commands of every session, for as long as the session lives."""
+    """Finished commands of every session, the newest `kept` of each, for as long as the session lives."""
 
-    def __init__(self) -> None:
+    def __init__(self, kept: int = 1000) -> None:
+        self._kept = kept
         self._of: WeakKeyDictionary[Session, OrderedDict[str, asyncio.Future[Ran]]] = WeakKeyDictionary()
 
     async def once(self, session: Session, operation: str, start: Callable[[], Awaitable[Ran]]) -> Ran:
@@ -44,7 +42,7 @@ class Commands:
             mine.cancel()
             raise
         mine.set_result(ran)
-        _trim(runs)
+        _trim(runs, self._kept)
         return ran
 
     def find(self, session: Session, operation: str) -> Execution | None:
@@ -53,12 +51,12 @@ class Commands:
         return run.result()[0] if run is not None and run.done() and not run.cancelled() else None
 
 
-def _trim(runs: OrderedDict[str, asyncio.Future[Ran]]) -> None:
+def _trim(runs: OrderedDict[str, asyncio.Future[Ran]], kept: int) -> None:
     finished = [name for name, run in runs.items() if run.done()]
     sizes = {name: _size(runs[name].result()[0]) for name in finished}
     text = sum(sizes.values())
     for name in finished[:-1]:  # the newest is kept whatever its size
-        if len(runs) <= KEPT and text <= TEXT_KEPT:
+        if len(runs) <= kept and text <= TEXT_KEPT:
             return
         text -= sizes[name]
         del runs[name]

@@ -63,6 +63,7 @@ def make_server(app: ASGIApp, *, certificate: tuple[Path, Path] | None = None) -
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # the admin API asks who really calls
         timeout_graceful_shutdown=GRACE_SECONDS,
         timeout_keep_alive=75,
         ws_max_size=16 * 1024 * 1024,

@@ -94,6 +94,7 @@ def shell_service(config: Config, settings: Settings, user: KernelUser) -> Servi
     from . import shell
 
     storage = Storage(config.files.data_directory, user)
+    relative = Storage(settings.relative_root, user) if settings.relative_root else None
     runner = shell.Shell(user, config.files.data_directory, dict(os.environ))
     running: set[asyncio.Task[shell.ShellResult]] = set()
 
@@ -106,7 +107,7 @@ def shell_service(config: Config, settings: Settings, user: KernelUser) -> Servi
         return json_response(result.body(), headers=render.truncated(**result.lengths))
 
     async def healthy(request: Request) -> Response:
-        return json_response({"message": "healthy"})
+        return render.healthy_response()
 
     async def metadata(request: Request) -> Response:
         return await described(None)
@@ -125,6 +126,6 @@ def shell_service(config: Config, settings: Settings, user: KernelUser) -> Servi
         *(Route(path, healthy, methods=["GET"]) for path in sorted({"/health", config.probe.endpoint})),
         Route("/shellExecute", execute, methods=["POST"]),
         Route("/metadata", metadata, methods=["GET"]),
-        *FileRoutes(storage, config.files.max_upload).routes(),
+        *FileRoutes(storage, config.files.max_upload, relative).routes(),
     ]
     return Service(Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=lifespan), abandon)

@@ -38,10 +38,19 @@ def timestamp(nanoseconds: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FileRoutes:
-    """Handlers over one storage; `limit` is the largest upload in bytes."""
+    """Handlers over one storage; `limit` is the largest upload in bytes.
+
+    `relative`: where a relative `path` counts from, if not from the storage's root. On Shell pools uploads
+    with `path=x` were observed in /app/x, those without in /mnt/data, and neither listing showed the other's.
+    """
 
     storage: Storage
     limit: int
+    relative: Storage | None = None
+
+    def _storage(self, request: Request) -> Storage:
+        path = _path(request)
+        return self.relative if self.relative and path and not path.startswith("/") else self.storage
 
     def routes(self) -> list[Route]:
         """What Starlette serves."""
@@ -56,16 +65,17 @@ class FileRoutes:
 
     async def upload(self, request: Request) -> Response:
         """POST: one file out of a multipart body."""
-        entry = await uploads.receive(request, self.storage, _path(request), self.limit)
+        entry = await uploads.receive(request, self._storage(request), _path(request), self.limit)
         if request.url.path != "/files" or legacy.asked_for(request):
             return json_response([legacy.listed(entry)])
         return json_response(described(entry))
 
     async def list(self, request: Request) -> Response:
         """GET: what a directory holds."""
-        parts = self.storage.directory_parts(_path(request))
+        storage = self._storage(request)
+        parts = storage.directory_parts(_path(request))
         recursive = request.query_params.get("recursive", "").lower() == "true"
-        entries = await asyncio.to_thread(self.storage.list, parts, recursive)
+        entries = await asyncio.to_thread(storage.list, parts, recursive)
         if legacy.asked_for(request):
             return json_response([legacy.listed(entry) for entry in entries])
         return json_response(
@@ -80,19 +90,22 @@ class FileRoutes:
             return await self._content(request, segments[1:])
         if len(segments) > 1 and segments[-1] == "content" and not legacy.asked_for(request):
             return await self._content(request, segments[:-1])
-        parts = self.storage.name_parts(_path(request), "/".join(segments))
-        entry = await asyncio.to_thread(self.storage.describe, parts)
+        storage = self._storage(request)
+        parts = storage.name_parts(_path(request), "/".join(segments))
+        entry = await asyncio.to_thread(storage.describe, parts)
         return json_response(legacy.described(entry) if legacy.asked_for(request) else described(entry))
 
     async def delete(self, request: Request) -> Response:
         """DELETE: a file."""
-        parts = self.storage.name_parts(_path(request), "/".join(_segments(request)))
-        await asyncio.to_thread(self.storage.delete, parts)
+        storage = self._storage(request)
+        parts = storage.name_parts(_path(request), "/".join(_segments(request)))
+        await asyncio.to_thread(storage.delete, parts)
         return json_response(legacy.DELETED) if legacy.asked_for(request) else Response(status_code=204)
 
     async def _content(self, request: Request, segments: tuple[str, ...]) -> Response:
-        parts = self.storage.name_parts(_path(request), "/".join(segments))
-        file, entry = await asyncio.to_thread(self.storage.open, parts)
+        storage = self._storage(request)
+        parts = storage.name_parts(_path(request), "/".join(segments))
+        file, entry = await asyncio.to_thread(storage.open, parts)
         return downloads.send(file, entry, request.headers.get("range"), request.headers.get("if-range"))
 
 

@@ -73,7 +73,7 @@ class Health:
         if reply.get("status") == "error":
             self._failed(f"the probe's code failed: {reply.get('ename')}: {reply.get('evalue')}")
             return
-        log.debug("Healthcheck execution time: %.0f ms", (time.monotonic() - began) * 1000)
+        log.info("Healthcheck execution time: %.0f ms", (time.monotonic() - began) * 1000)
         self._passed()
 
     def _passed(self) -> None:

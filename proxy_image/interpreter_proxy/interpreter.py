@@ -50,7 +50,7 @@ class Interpreter:
         """200 once the kernel answered the probe's code, else 503 with the reason."""
         trouble = self.checks.trouble
         if trouble is None:
-            return json_response({"message": "healthy"})
+            return render.healthy_response()
         return json_response({"message": trouble}, 503)
 
     async def execute(self, request: Request) -> Response:

@@ -31,6 +31,7 @@ class Settings:
     start_timeout: float = 60.0
     output_limit: int = 1_048_576
     shell: bool = False
+    relative_root: str | None = None
     jupyter: bool = False
     jupyter_port: int = 8888
 
@@ -74,6 +75,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         start_timeout=number("START_TIMEOUT_SECONDS", 60.0),
         output_limit=int(number("OUTPUT_LIMIT_CHARACTERS", 1_048_576)),
         shell=mode == "shell",
+        relative_root=text("RELATIVE_ROOT"),
         jupyter=flag("JUPYTER"),
         jupyter_port=int(number("JUPYTER_PORT", 8888)),
     )

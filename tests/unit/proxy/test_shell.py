@@ -145,3 +145,26 @@ def test_the_rest_of_a_shell_session(shell: Proxy, proxy: Proxy) -> None:
     assert "f.txt" in [entry["name"] for entry in shell.call("GET", "/files").json["value"]]
     metadata = shell.call("GET", "/metadata").json
     assert metadata["runtimes"][0]["name"] == "Bash" and "jupyterKernel" not in metadata
+
+
+def test_relative_paths_have_a_root_of_their_own(tmp_path: Path) -> None:
+    """Observed on Shell pools: `path=x` is in /app/x, no path is /mnt/data, and neither lists the other's."""
+    apart = tmp_path / "app"
+    apart.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="p-", dir="/tmp"))
+    environment = {"CODE_INTERPRETER_MODE": "shell", "CODE_INTERPRETER_RELATIVE_ROOT": str(apart)}
+    shell = Proxy(folder, kernel="bash", environment=environment)
+    try:
+        (apart / "tools").mkdir()
+        (apart / "tools" / "inside.txt").write_text("there", encoding="utf-8")
+        assert [entry["name"] for entry in shell.call("GET", "/files?path=tools").json["value"]] == [
+            "inside.txt"
+        ]
+        assert shell.call("GET", "/files").json["value"] == []
+        assert (
+            shell.call("GET", "/files/inside.txt/content?path=tools&api-version=2025-10-02-preview").raw
+            == b"there"
+        )
+    finally:
+        shell.stop()
+        shutil.rmtree(folder, ignore_errors=True)
