@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.clients]
 
 GROUP, POOL = "rg-az", "az-pool"
 SUBSCRIPTION = "00000000-0000-0000-0000-000000000000"
-SOMEBODY = "22222222-2222-2222-2222-222222222222"
+SOMEBODY = "44444444-4444-4444-8444-444444444444"
 EXECUTOR = "Azure ContainerApps Session Executor"
 PROPERTIES = {
     "containerType": "PythonLTS",
