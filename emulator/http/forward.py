@@ -55,9 +55,7 @@ def request_headers(scope: Scope, *, authorization: bool) -> CIMultiDict[str]:
         headers.popall("authorization", None)
     client: str = (scope.get("client") or ("unknown", 0))[0]
     before = [one.strip() for one in headers.get("x-forwarded-for", "").split(",") if one.strip()]
-    if before[-1:] != [client]:  # the server itself believes this header when the peer is on loopback
-        before.append(client)
-    headers["x-forwarded-for"] = ", ".join(before)
+    headers["x-forwarded-for"] = ", ".join([*before, client])
     headers["x-forwarded-proto"] = scope["scheme"].replace("ws", "http")
     headers["x-forwarded-host"] = headers.get("host", "")
     return headers

@@ -122,7 +122,7 @@ def test_headers_of_the_message_pass_and_those_of_the_hop_do_not(emulator: Emula
     assert headers["content-length"] == ["2"]
     assert headers["accept-encoding"] == ["identity"]
     assert headers["host"] == [urlsplit(emulator.http).netloc]
-    assert headers["x-forwarded-for"] == ["192.0.2.1"]
+    assert headers["x-forwarded-for"] == ["192.0.2.1, 127.0.0.1"]
     assert headers["x-forwarded-proto"] == ["http"]
     assert headers["x-forwarded-host"] == headers["host"]
 
