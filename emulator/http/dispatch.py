@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
@@ -21,13 +22,14 @@ log = logging.getLogger("emulator.http")
 
 
 @dataclass(frozen=True)
-class Surface:
+class Surface(ABC):
     """An ASGI app for paths that `owns` (decoded, lower-case, non-empty segments) says are its own."""
 
     app: ASGIApp
 
+    @abstractmethod
     def owns(self, segments: list[str]) -> bool:
-        raise NotImplementedError
+        """Whether a request with this path is for this surface."""
 
 
 class Dispatcher:
