@@ -70,7 +70,6 @@ async def forward(
     *,
     target: str,
     authorization: bool = False,
-    extra: tuple[tuple[str, str], ...] = (),
 ) -> int:
     """Carry one HTTP exchange; returns the status. `target` is the encoded path and query inside.
 
@@ -90,7 +89,7 @@ async def forward(
     async def carry() -> int:
         async with upstreams.request(session, scope["method"], target, headers=headers, data=body) as answer:
             out = [(name.lower(), value) for name, value in end_to_end(list(answer.raw_headers))]
-            encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in [*out, *extra]]
+            encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in out]
             await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
             async for chunk in answer.content.iter_any():
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})

@@ -47,7 +47,6 @@ class Kernel:
         self._instance: KernelInstance | None = None
         self._ready = asyncio.Event()
         self.trouble = "The kernel is starting."
-        self.restarts = 0
         # Who wants to know of each new kernel, as soon as it can be used.
         self.on_ready: list[Callable[[KernelInstance], Coroutine[Any, Any, None]]] = []
         self._told: set[asyncio.Task[None]] = set()
@@ -76,7 +75,6 @@ class Kernel:
                 self._explain(process, death, usable)
                 pause = 0.0 if usable else min(_LONGEST_PAUSE, pause * 2 or 0.5)
                 await asyncio.sleep(pause)
-                self.restarts += 1
         finally:
             self._ready.clear()
             if self._instance is not None:
