@@ -132,8 +132,11 @@ class Faults:
     def remove(self, id_: str) -> bool:
         return self._rules.pop(id_, None) is not None
 
-    def clear(self) -> None:
+    def clear(self) -> int:
+        """Remove every rule; returns how many there were."""
+        count = len(self._rules)
         self._rules.clear()
+        return count
 
     def meeting(self, *, pool: str, identifier: str, route: str, method: str) -> list[Fault]:
         """Every fault this request meets."""

@@ -45,7 +45,8 @@ class Admin:
         self._clock = clock
         self._minter = minter
         self._about = about
-        self.on_reset: list[Callable[[], object]] = []
+        self.on_reset: dict[str, Callable[[], int]] = {}
+        """What else a reset clears: by its name in the answer, a call that returns how many there were."""
         self.router = Router()
         add = self.router.add_route
         add("/.emulator/alive", self._alive, ["GET"])
@@ -160,14 +161,29 @@ class Admin:
         return JSONResponse({"events": [event.as_dict() for event in log.recent(since)]})
 
     async def _reset(self, _: Request) -> Response:
-        removed = await self._registry.reset()
-        before = self._clock.now()
-        self._clock.reset()
-        self._registry.shared.sweeper.shift(self._clock.now() - before)
-        for forget in self.on_reset:
-            forget()
-        self._registry.shared.events.clear()
-        return JSONResponse({"removed": removed})
+        shared, cleared = self._registry.shared, dict[str, Any]()
+
+        def clear() -> None:
+            before = self._clock.now()
+            self._clock.reset()
+            moved = self._clock.now() - before
+            shared.sweeper.shift(moved)
+            cleared.update({name: forget() for name, forget in self.on_reset.items()})
+            cleared["events"] = shared.events.clear()
+            cleared["clockMovedSeconds"] = round(moved, 3)
+
+        removed = await self._registry.reset(clear)
+        resisting = [one.guid for one in removed if one.guid in shared.remover.resisting]
+        body = {
+            "removed": [one.guid for one in removed],
+            "sessions": [
+                {"pool": one.pool, "identifier": one.identifier, "guid": one.guid}
+                for one in removed
+                if one.identifier is not None
+            ],
+            "resisting": resisting,
+        }
+        return JSONResponse({**body, **cleared})
 
 
 class AdminSurface(Surface):

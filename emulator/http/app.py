@@ -101,7 +101,7 @@ class Emulator:
         self.admin = Admin(self.registry, self.clock, self.identity, self.about)
         watching = Watching(self.journal, self.faults, self.metrics, self.events)
         watching.add_to(self.admin.router)
-        self.admin.on_reset += [self.faults.clear, self.journal.clear]
+        self.admin.on_reset |= {"faults": self.faults.clear, "requests": self.journal.clear}
         self.trust = Trust()
         self.trust.add_to(self.admin.router)
         self.control = ControlPlane(

@@ -64,8 +64,11 @@ class EventLog:
         """Events after sequence number `since`, oldest first."""
         return [event for event in self._events if event.sequence > since]
 
-    def clear(self) -> None:
+    def clear(self) -> int:
+        """Forget everything; returns how many there were."""
+        count = len(self._events)
         self._events.clear()
+        return count
 
     async def follow(self) -> AsyncIterator[Event]:
         """Events from now on, until the iteration is closed."""

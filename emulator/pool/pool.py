@@ -22,7 +22,7 @@ from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
 from emulator.pool.liveness import Check, Liveness
 from emulator.pool.removal import Remover
-from emulator.pool.session import Lease, Session, State
+from emulator.pool.session import Lease, Removed, Session, State
 from emulator.pool.sweeper import Sweeper
 from emulator.pool.warm import WarmSet
 from emulator.resources.model import LifecycleType, SessionPool
@@ -72,6 +72,7 @@ class Pool:
         self._shared = shared
         self._sessions: dict[str, Session] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._pauses = 0
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._cold_failure: RuntimeFailure | None = None
@@ -473,22 +474,33 @@ class Pool:
             self._schedule(session)  # the cooldown may be shorter now
         self._emit("pool.updated", "sessions and limits follow the new document")
 
-    async def reset(self, cause: str) -> list[str]:
-        """Stop every session and warm instance, then start afresh; returns the guids removed.
+    def pause(self) -> None:
+        """Let nobody in until `resume` was called as often: who asks for a session meanwhile waits."""
+        self._pauses += 1
+        self._resumed.clear()
 
-        Goes on to its end when its caller is cancelled. Who asks for a session meanwhile waits.
+    def resume(self) -> None:
+        self._pauses -= 1
+        if self._pauses == 0:
+            self._resumed.set()
+
+    async def reset(self, cause: str) -> list[Removed]:
+        """Stop every session and warm instance, then start afresh; returns what was removed.
+
+        Goes on to its end when its caller is cancelled. Nobody is let in meanwhile.
         """
         return await asyncio.shield(self._spawn_for(self._reset(cause)))
 
-    async def _reset(self, cause: str) -> list[str]:
-        self._resumed.clear()
+    async def _reset(self, cause: str) -> list[Removed]:
+        self.pause()
         try:
             replacing = self._spawn_for(self._replace_warm())
-            sessions = self.sessions
+            name, sessions = self.spec.name, self.sessions
             await asyncio.gather(*(self.stop(session, cause) for session in sessions))
-            return [session.guid for session in sessions] + await replacing
+            removed = [Removed(session.guid, name, session.identifier) for session in sessions]
+            return removed + [Removed(guid, name) for guid in await replacing]
         finally:
-            self._resumed.set()
+            self.resume()
 
     async def _replace_warm(self) -> list[str]:
         """Drain the warm set, then begin another by the present document; returns the guids removed."""
@@ -504,8 +516,8 @@ class Pool:
         self.warm.fill()
         return removed
 
-    async def close(self, cause: str) -> list[str]:
-        """Let nobody in, stop everything; returns the guids removed."""
+    async def close(self, cause: str) -> list[Removed]:
+        """Let nobody in, stop everything; returns what was removed."""
         self._closed = True
         self._slot_freed.set()
         removed = await self.reset(cause)

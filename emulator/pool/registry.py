@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 from emulator.pool.ledger import Claim
 from emulator.pool.pool import Pool, Shared
-from emulator.pool.session import Session
+from emulator.pool.session import Removed, Session
 from emulator.resources.model import SessionPool
 from emulator.runtimes.base import Exit, RuntimeFailure
 
@@ -26,7 +27,8 @@ class Registry:
         self.shared = shared
         self._pools: dict[str, Pool] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._closing: set[asyncio.Future[list[str]]] = set()
+        self._closing: set[asyncio.Future[list[Removed]]] = set()
+        self._resetting = asyncio.Lock()
         self._claims: dict[str, Claim] | None = None
 
     @property
@@ -136,15 +138,12 @@ class Registry:
         pool.open()
         return True
 
-    async def delete(self, key: str) -> list[str] | None:
+    async def delete(self, key: str) -> list[Removed] | None:
         """Remove a pool and all it runs; None if there is none of that id."""
         pool = self._pools.pop(key.lower(), None)  # at once: a pool of that name can be made anew meanwhile
         if pool is None:
             return None
-        closing = asyncio.ensure_future(pool.close("the pool was deleted"))
-        self._closing.add(closing)
-        closing.add_done_callback(self._closing.discard)
-        removed = await asyncio.shield(closing)
+        removed = await self._to_the_end(pool.close("the pool was deleted"))
         self.shared.events.emit("pool.deleted", f"{len(removed)} instances removed", pool=pool.spec.name)
         return removed
 
@@ -155,10 +154,33 @@ class Registry:
                     return pool, session
         return None
 
-    async def reset(self) -> list[str]:
-        """End every session of every pool; returns the guids removed."""
-        removed = await asyncio.gather(*(pool.reset("reset was asked for") for pool in self._pools.values()))
-        return [guid for guids in removed for guid in guids]
+    async def reset(self, between: Callable[[], None] = lambda: None) -> list[Removed]:
+        """End every session of every pool as one step; returns what was removed.
+
+        No pool lets anybody in from the first moment until the last instance is gone and `between` was
+        called, so nobody meets half a reset. It goes on to its end when its caller is cancelled.
+        """
+        return await self._to_the_end(self._reset(between))
+
+    async def _reset(self, between: Callable[[], None]) -> list[Removed]:
+        async with self._resetting:
+            pools = self.pools
+            for pool in pools:
+                pool.pause()
+            try:
+                removed = await asyncio.gather(*(pool.reset("reset was asked for") for pool in pools))
+                between()
+            finally:
+                for pool in pools:
+                    pool.resume()
+        return [one for some in removed for one in some]
+
+    async def _to_the_end(self, work: Coroutine[Any, Any, list[Removed]]) -> list[Removed]:
+        """Do `work` although whoever asked for it may go away; `close` waits for it."""
+        task = asyncio.ensure_future(work)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+        return await asyncio.shield(task)
 
     async def close(self, *, keep: bool) -> None:
         """Stop working: with `keep` sessions stay for the next start, otherwise everything is removed."""

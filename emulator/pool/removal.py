@@ -23,6 +23,8 @@ class Remover:
         self._clock = clock
         self._sweeper = sweeper
         self._events = events
+        self.resisting: set[str] = set()
+        """Guids of instances that could not be removed yet and will be tried again."""
 
     async def remove(self, guid: str, *, pool: str | None = None) -> bool:
         """Stop the instance; never raises. False if that has to be tried again, which is seen to."""
@@ -32,6 +34,7 @@ class Remover:
         try:
             await self._runtime.stop(guid)
         except Exception as error:  # also a bug in a runtime must not leave a container behind
+            self.resisting.add(guid)
             if delay == FIRST_RETRY:
                 self._events.emit("stop.failed", str(error) or repr(error), pool=pool, session=guid)
 
@@ -40,4 +43,5 @@ class Remover:
 
             self._sweeper.at(self._clock.now() + delay, again)
             return False
+        self.resisting.discard(guid)
         return True

@@ -80,6 +80,15 @@ class Session:
         return self.instance
 
 
+@dataclass(frozen=True)
+class Removed:
+    """An instance that was removed from a pool; `identifier` is None for a warm one."""
+
+    guid: str
+    pool: str
+    identifier: str | None = None
+
+
 class LeaseReleaser(Protocol):
     """Who is told when a lease ends."""
 

@@ -223,7 +223,7 @@ async def test_nobody_slips_in_while_a_pool_is_reset() -> None:
     await settle()
     assert not asking.done()
     world.runtime.stop_gate.set()
-    assert old.session.guid in await resetting
+    assert [one.guid for one in await resetting] == [old.session.guid]
     assert (await asking).session.identifier == "bobby"
 
 

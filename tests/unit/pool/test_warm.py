@@ -106,6 +106,7 @@ async def test_a_reset_removes_everything_and_starts_afresh() -> None:
     before = set(world.runtime.alive)
     removed = await world.registry.reset()
     await settle()
-    assert set(removed) == before
+    assert {one.guid for one in removed} == before
+    assert [one.identifier for one in removed] == ["alice", None]
     assert before & set(world.runtime.alive) == set()
     assert pool.warm.ready == 1
