@@ -135,6 +135,13 @@ def _records(raw: Any) -> tuple[Mapping[str, Any], ...]:
     return tuple(raw)
 
 
+def _label(raw: Any) -> tuple[str, str]:
+    name, equals, value = _text(raw).partition("=")
+    if not name or not equals:
+        raise WrongValue("expected KEY=VALUE")
+    return name, value
+
+
 def _many(read: Callable[[Any], Any], separator: str) -> Callable[[Any], tuple[Any, ...]]:
     def read_all(raw: Any) -> tuple[Any, ...]:
         if isinstance(raw, str):
@@ -158,3 +165,4 @@ SUBNET = Kind("network", _subnet)
 RECORDS = Kind("list of objects", _records)
 PATHS = Kind("paths", _many(_path, os.pathsep), many=True, separator=os.pathsep)
 NAMES = Kind("names", _many(_text, ","), many=True)
+LABELS = Kind("labels", _many(_label, ","), many=True)

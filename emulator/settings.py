@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 from emulator.errors import ConfigurationError
 from emulator.setting_kinds import (
     INTEGER,
+    LABELS,
     NAMES,
     NUMBER,
     PATH,
@@ -177,6 +178,9 @@ class Settings:
     stop_timeout: float = _setting(
         SECONDS, 10.0, "sessions", "how long stopping everything may take at exit", unit="seconds", low=1
     )
+    labels: tuple[tuple[str, str], ...] = _setting(
+        LABELS, (), "sessions", "more labels for containers and networks, KEY=VALUE (for a reaper, say)"
+    )
     python_image: str = _setting(
         TEXT, "dynamic-sessions/python:latest", "sessions", "image of PythonLTS pools"
     )
@@ -280,6 +284,16 @@ class Settings:
     origins: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
     warnings: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
+    @property
+    def instance_dir(self) -> Path:
+        """Where this instance keeps what is its own."""
+        return self.state_dir / self.instance
+
+    @property
+    def lock_file(self) -> Path:
+        """Held by the emulator that runs this instance."""
+        return self.instance_dir / "lock"
+
 
 TABLE: Final[tuple[Setting, ...]] = tuple(
     Setting(name=one.name, default=None if one.default is MISSING else one.default, **one.metadata)
@@ -327,6 +341,7 @@ _METAVARS: Final = {
     "paths": "FILE",
     "network": "CIDR",
     "names": "NAME",
+    "labels": "KEY=VALUE",
     "port or off": "PORT",
     "list of objects": "JSON",
 }

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 import logging
 import os
+import signal
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from emulator import settings as settings_module
+from emulator.commands.client import CommandFailed
+from emulator.lock import Held, Lock
 from emulator.settings import Settings
 
 if TYPE_CHECKING:
     from emulator.http.app import Emulator
+
+
+STOP_GRACE = 10.0
+"""Seconds that an emulator which is asked to stop may take beyond its own --stop-timeout."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -77,22 +86,58 @@ def _announce(emulator: Emulator, notes: list[str]) -> None:
 
 def _down(options: argparse.Namespace) -> None:
     settings = _settings(options)
-    removed = asyncio.run(_sweep(settings))
-    for name in removed:
-        print(f"removed {name}")
-    print(f"{len(removed)} removed" if removed else f"nothing of instance {settings.instance} was left")
-
-
-async def _sweep(settings: Settings) -> list[str]:
-    from emulator.http.app import start_options
-    from emulator.runtimes import choose
-
-    runtime = await choose(settings.runtime, start_options(settings))
+    lock = _stop(settings)
     try:
-        return await runtime.sweep()
+        left, removed = asyncio.run(_sweep(settings))
+    finally:
+        lock.release()
+    print(f"{removed} removed" if removed else f"nothing of instance {settings.instance} was left")
+    if left:
+        raise CommandFailed("could not be removed, run this again: " + "; ".join(left))
+
+
+def _stop(settings: Settings) -> Lock:
+    """Ask an emulator that runs this instance to stop, as Ctrl-C does, and take over its lock."""
+    lock, asked = Lock(settings.lock_file), False
+    deadline = time.monotonic() + settings.stop_timeout + STOP_GRACE
+    while True:
+        try:
+            lock.take()
+            return lock
+        except Held as held:
+            emulator = f"the emulator of instance {settings.instance} ({held.who})"
+            if held.pid is None or time.monotonic() > deadline:
+                why = "does not stop" if asked else "cannot be stopped from here"
+                raise CommandFailed(f"{emulator} {why}; end it, then run this again") from None
+            if not asked:
+                print(f"stopping {emulator} …", flush=True)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(held.pid, signal.SIGTERM)
+            asked = True
+            time.sleep(0.05)
+
+
+async def _sweep(settings: Settings) -> tuple[list[str], int]:
+    """What could not be removed, and how much was."""
+    from emulator.http.app import start_options
+    from emulator.runtimes import choose, engine_expected
+
+    # `auto` would take an engine that does not answer for none, and find nothing to remove.
+    docker = settings.runtime == "auto" and engine_expected()
+    runtime = await choose("docker" if docker else settings.runtime, start_options(settings))
+    removed: list[str] = []
+
+    def tell(name: str) -> None:
+        removed.append(name)
+        print(f"removed {name}", flush=True)
+
+    try:
+        left = await runtime.sweep(tell)
     finally:
         await runtime.aclose()
-        (settings.state_dir / settings.instance / "sessions.jsonl").unlink(missing_ok=True)
+    if not left:
+        (settings.instance_dir / "sessions.jsonl").unlink(missing_ok=True)
+    return left, len(removed)
 
 
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from emulator.clock import SystemClock
+from emulator.errors import ConfigurationError
 from emulator.faults import Faults
 from emulator.http.admin import Admin, AdminSurface
 from emulator.http.arm.control import ControlPlane
@@ -37,6 +38,7 @@ from emulator.http.watching import Watching
 from emulator.identity.keys import load_secret
 from emulator.identity.mcp_keys import McpKeys
 from emulator.identity.service import Identity
+from emulator.lock import Held, Lock
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Ledger
 from emulator.pool.pool import Shared
@@ -62,7 +64,7 @@ class Emulator:
         self.runtime = runtime
         self.clock = SystemClock()
         self.events = EventLog(self.clock, settings.journal_size)
-        state = settings.state_dir / settings.instance
+        state = settings.instance_dir
         self.identity = Identity.open(
             settings.state_dir,
             self.clock,
@@ -162,7 +164,9 @@ class Emulator:
         try:
             async with asyncio.timeout(limit):
                 await self.control.operations.aclose()
-            await self.registry.close(keep=self.settings.keep)
+                await self.registry.close(keep=self.settings.keep)
+            if left := self.registry.shared.remover.resisting:
+                log.error("could not be removed: %s; 'dynamic-sessions down' tries again", ", ".join(left))
         except TimeoutError:
             text = (
                 "sessions could not all be removed within %g s; 'dynamic-sessions down' removes what is left"
@@ -229,6 +233,9 @@ def start_options(settings: Settings) -> StartOptions:
     """What a runtime needs of the settings."""
     return StartOptions(
         instance=settings.instance,
+        owner=load_secret(settings.instance_dir, "owner"),
+        holder=f"{socket.gethostname()}:{settings.lock_file.absolute()}",
+        labels=settings.labels,
         images={
             ContainerType.PYTHON: settings.python_image,
             ContainerType.NODE: settings.node_image,
@@ -260,7 +267,25 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def serve(settings: Settings, announce: Callable[[Emulator, list[str]], None]) -> None:
-    """Run until SIGINT or SIGTERM. `announce` is called once requests are answered."""
+    """Run until SIGINT or SIGTERM. `announce` is called once requests are answered.
+
+    Raises `ConfigurationError` for settings that cannot work, also when this instance is running already.
+    """
+    lock = Lock(settings.lock_file)
+    try:
+        lock.take()
+    except Held as held:
+        raise ConfigurationError(
+            f"instance {settings.instance} is running already ({held.who}); give another --instance, "
+            "or stop that one with 'dynamic-sessions down'"
+        ) from held
+    try:
+        await _serve(settings, announce)
+    finally:
+        lock.release()
+
+
+async def _serve(settings: Settings, announce: Callable[[Emulator, list[str]], None]) -> None:
     began = time.perf_counter()
     hosts = own_addresses(settings.host)
     sockets = listen(hosts, settings.port, "--port")

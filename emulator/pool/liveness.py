@@ -17,6 +17,8 @@ Check = Callable[[Address, Probe | None], Awaitable[str]]
 class Liveness:
     """Probes one instance every `period` seconds of the clock until it fails or `alive()` says it is over.
 
+    Moving the clock by several periods is as good as waiting for them.
+
     `failed` is called once, with an `Exit` that says what was seen, after `failure_threshold` failures in
     a row.
     """
@@ -39,12 +41,17 @@ class Liveness:
         self._alive = alive
         self._failed = failed
         self._failures = 0
+        self._due = 0.0
 
     def begin(self) -> None:
-        self._again(self._probe.initial_delay or self._probe.period)
+        self._due = self._clock.now() + (self._probe.initial_delay or self._probe.period)
+        self._sweeper.at(self._due, self._probe_once)
 
-    def _again(self, after: float) -> None:
-        self._sweeper.at(self._clock.now() + after, self._probe_once)
+    def _again(self) -> None:
+        # A clock that jumped over several periods makes up for them, as far as they can decide anything.
+        made_up = self._clock.now() - self._probe.period * self._probe.failure_threshold
+        self._due = max(self._due + self._probe.period, made_up)
+        self._sweeper.at(self._due, self._probe_once)
 
     async def _probe_once(self) -> None:
         if not self._alive():
@@ -58,7 +65,7 @@ class Liveness:
             return
         self._failures = self._failures + 1 if seen else 0
         if self._failures < self._probe.failure_threshold:
-            self._again(self._probe.period)
+            self._again()
             return
         times = f"{self._failures} time{'s' if self._failures > 1 else ''} in a row"
         reason = f"failed its liveness probe (GET {self._probe.path}) {times}; last seen: {seen}"

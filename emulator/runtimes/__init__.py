@@ -17,7 +17,7 @@ async def choose(name: str, options: StartOptions) -> Runtime:
     """
     if name in ("docker", "auto"):
         try:
-            if name == "auto" and not _engine_expected():
+            if name == "auto" and not engine_expected():
                 raise RuntimeUnavailable("there is no engine socket")
             from emulator.runtimes.docker import DockerRuntime  # a quarter of a second, only where it is used
 
@@ -33,5 +33,6 @@ async def choose(name: str, options: StartOptions) -> Runtime:
     return ProcessRuntime(options)
 
 
-def _engine_expected() -> bool:
+def engine_expected() -> bool:
+    """Whether this machine says that it has an engine, which may still not answer."""
     return "DOCKER_HOST" in os.environ or Path("/var/run/docker.sock").exists()

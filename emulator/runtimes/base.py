@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -96,8 +96,11 @@ class Runtime(Protocol):
     async def ping(self) -> None:
         """Return if the runtime can serve; raise `RuntimeUnavailable` with the reason if not."""
 
-    async def sweep(self) -> list[str]:
-        """Remove every instance and leftover of this emulator; returns what was removed."""
+    async def sweep(self, tell: Callable[[str], object]) -> list[str]:
+        """Remove every instance and leftover of this instance name, whoever's it is.
+
+        `tell` is called with the name of each as it goes; returns what could not be removed, and why.
+        """
 
     async def aclose(self) -> None:
         """Let go of connections and threads (not of instances)."""

@@ -36,6 +36,7 @@ from emulator.runtimes.base import (
 )
 from emulator.runtimes.options import StartOptions, environment, startup_probe, target_port
 from emulator.runtimes.readiness import NotReady, wait_until_ready
+from emulator.runtimes.remains import Remains
 from emulator.runtimes.subnets import Subnets
 
 log = logging.getLogger("emulator.runtimes.docker")
@@ -43,6 +44,8 @@ log = logging.getLogger("emulator.runtimes.docker")
 T = TypeVar("T")
 PORT = f"{names.LABEL}.port"
 LOG_LINES = 20
+REAPED = "org.testcontainers"
+"""Prefix of the labels by which Testcontainers' reaper finds what a test left behind."""
 
 
 class DockerRuntime:
@@ -63,6 +66,7 @@ class DockerRuntime:
         self._starts = CapacityLimiter(max(1, options.start_concurrency))
         self._known: dict[str, str] = {}  # guid -> subnet, for instances this process started or adopted
         self._own: str | None = options.own_container
+        self._looked_around = False
         try:
             self._api = docker.APIClient(timeout=60, max_pool_size=40, **kwargs_from_env())
         except docker_errors.DockerException as error:
@@ -129,6 +133,10 @@ class DockerRuntime:
             self._subnets.give_back(subnet)
 
     async def instances(self) -> list[Instance]:
+        if not self._looked_around:
+            remains = Remains(self._api, self._options, self._remove_container, self._remove_network)
+            await self._call(remains.sweep)
+            self._looked_around = True
         containers = await self._call(self._api.containers, all=True, filters=self._ours())
         alive: list[Instance] = []
         for container in containers:
@@ -178,12 +186,26 @@ class DockerRuntime:
         image = await self.prepare(pool)
         return await self._call(self._metadata_sync, image)
 
-    async def sweep(self) -> list[str]:
-        containers = await self._call(self._api.containers, all=True, filters=self._ours())
-        guids = [container["Labels"][names.SESSION] for container in containers]
-        for guid in guids:
-            await self.stop(guid)
-        return guids + await self._sweep_networks(keep=set())
+    async def sweep(self, tell: Callable[[str], object]) -> list[str]:
+        filters = {"label": [f"{names.INSTANCE}={self._options.instance}"]}
+        left: list[str] = []
+
+        async def each(
+            found: list[dict[str, Any]], name: Callable[[Any], str], remove: Callable[[Any], object]
+        ) -> None:
+            for one in found:
+                try:
+                    await self._call(remove, one["Id"])
+                except RuntimeFailure as error:
+                    left.append(f"{name(one)}: {error}")
+                else:
+                    tell(name(one))
+
+        containers = await self._call(self._api.containers, all=True, filters=filters)
+        await each(containers, lambda one: f"container {one['Names'][0].lstrip('/')}", self._remove_container)
+        networks = await self._call(self._api.networks, filters=filters)
+        await each(networks, lambda one: f"network {one['Name']}", self._remove_network)
+        return left
 
     async def aclose(self) -> None:
         self._api.close()
@@ -206,7 +228,10 @@ class DockerRuntime:
         pool, options = start.pool, self._options
         name = names.resource_name(options.instance, pool.name, start.guid)
         labels = {
+            **self._passed_on(),
             names.INSTANCE: options.instance,
+            names.OWNER: options.owner,
+            names.HOLDER: options.holder,
             names.POOL: pool.key,
             names.SESSION: start.guid,
             names.CREATED: f"{created:.6f}",
@@ -293,9 +318,12 @@ class DockerRuntime:
     def _stop_sync(self, guid: str) -> None:
         filters = {"label": [*self._ours()["label"], f"{names.SESSION}={guid}"]}
         for container in self._api.containers(all=True, filters=filters):
-            _gone_is_fine(self._api.remove_container, container["Id"], force=True, v=True)
+            self._remove_container(container["Id"])
         for network in self._api.networks(filters=filters):
             self._remove_network(network["Id"])
+
+    def _remove_container(self, container: str) -> None:
+        _gone_is_fine(self._api.remove_container, container, force=True, v=True)
 
     def _remove_network(self, network: str) -> None:
         for attempt in range(5):
@@ -333,7 +361,13 @@ class DockerRuntime:
         return Instance(guid, labels[names.POOL], address, container["Image"], created, identifier), subnet
 
     def _metadata_sync(self, image: str) -> dict[str, object]:
-        labels = {names.INSTANCE: self._options.instance, names.SESSION: f"metadata-{time.time_ns()}"}
+        labels = {
+            **self._passed_on(),
+            names.INSTANCE: self._options.instance,
+            names.OWNER: self._options.owner,
+            names.HOLDER: self._options.holder,
+            names.SESSION: f"metadata-{time.time_ns()}",
+        }
         container = self._api.create_container(image, labels=labels)["Id"]
         try:
             chunks, _ = self._api.get_archive(container, "/app/metadata.json")
@@ -365,7 +399,18 @@ class DockerRuntime:
         return ""
 
     def _ours(self) -> dict[str, list[str]]:
-        return {"label": [f"{names.INSTANCE}={self._options.instance}"]}
+        options = self._options
+        return {"label": [f"{names.INSTANCE}={options.instance}", f"{names.OWNER}={options.owner}"]}
+
+    def _passed_on(self) -> dict[str, str]:
+        """Labels for everything that is made: the user's, and those by which whoever started the emulator's
+        own container finds what to clean up after it."""
+        own = self._own_container()
+        inherited: dict[str, str] = {}
+        if own:
+            labels = self._api.inspect_container(own)["Config"]["Labels"] or {}
+            inherited = {name: labels[name] for name in labels if name.startswith(REAPED)}
+        return {**inherited, **dict(self._options.labels)}
 
     def _own_container(self) -> str:
         if self._own is None:

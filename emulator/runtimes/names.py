@@ -6,6 +6,8 @@ import re
 
 LABEL = "dynamic-sessions-emulator"
 INSTANCE = f"{LABEL}.instance"
+OWNER = f"{LABEL}.owner"
+HOLDER = f"{LABEL}.holder"
 POOL = f"{LABEL}.pool"
 SESSION = f"{LABEL}.session"
 IDENTIFIER = f"{LABEL}.identifier"

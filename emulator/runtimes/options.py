@@ -27,11 +27,17 @@ KEPT_CAPABILITIES = (
 class StartOptions:
     """Limits and names for starting a session. Times in seconds, memory in bytes.
 
-    `images`: image of each built-in container type. `own_container`: id of the container the emulator
+    `owner`: tells two emulators of one instance name apart, who must leave each other's sessions alone;
+    `holder`: `host:path` of the lock that tells whether one lives.
+    `labels`: more labels for everything made on an engine. `images`: image of each built-in container type.
+    `own_container`: id of the container the emulator
     itself runs in, `""` on a host, None to find out.
     """
 
     instance: str = "default"
+    owner: str = ""
+    holder: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
     images: Mapping[ContainerType, str] = field(default_factory=dict)
     subnets: str = "10.213.0.0/16"
     start_concurrency: int = 2

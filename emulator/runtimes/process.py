@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from emulator.lock import Lock
 from emulator.resources.model import ContainerType, SessionPool
 from emulator.runtimes import sandbox
 from emulator.runtimes.base import Address, Exit, ImageMissing, Instance, RuntimeFailure, Start
@@ -29,6 +30,8 @@ log = logging.getLogger("emulator.runtimes.process")
 KERNELS = {ContainerType.PYTHON: "python3", ContainerType.NODE: "javascript", ContainerType.SHELL: "bash"}
 TERMINATE_SECONDS = 2.0
 SANDBOX_ATTEMPTS = 3
+ROOT_PREFIX = "dse-"
+YOUNG_SECONDS = 30.0
 
 _CONFIG = """\
 kind: CodeInterpreterConfig
@@ -65,7 +68,10 @@ class ProcessRuntime:
     def __init__(self, options: StartOptions) -> None:
         self._options = options
         # Short, since the path of a Unix socket has at most 107 bytes.
-        self._root = Path(tempfile.mkdtemp(prefix="dse-"))
+        self._root = Path(tempfile.mkdtemp(prefix=ROOT_PREFIX))
+        self._lock = Lock(self._root / "lock")
+        self._lock.take()
+        self._dead = _dead_roots()
         self._children: dict[str, _Child] = {}
         self._exits: asyncio.Queue[Exit] = asyncio.Queue()
         self._starts = asyncio.Semaphore(max(1, options.start_concurrency))
@@ -201,6 +207,9 @@ class ProcessRuntime:
         await asyncio.to_thread(shutil.rmtree, child.folder, True)
 
     async def instances(self) -> list[Instance]:
+        # Sessions end with their emulator, but the files of one that was killed are still there.
+        dead, self._dead = self._dead, []
+        await asyncio.to_thread(_remove_roots, dead)
         return []
 
     async def watch(self) -> AsyncIterator[Exit]:
@@ -225,14 +234,34 @@ class ProcessRuntime:
         loaded: dict[str, object] = json.loads(output)
         return loaded
 
-    async def sweep(self) -> list[str]:
+    async def sweep(self, tell: Callable[[str], object]) -> list[str]:
         guids = list(self._children)
         await asyncio.gather(*(self.stop(guid) for guid in guids))
-        return guids
+        for name in [*guids, *await asyncio.to_thread(_remove_roots, self._dead)]:
+            tell(name)
+        return []
 
     async def aclose(self) -> None:
-        await self.sweep()
+        await self.sweep(lambda _: None)
+        self._lock.release()
         await asyncio.to_thread(shutil.rmtree, self._root, True)
+
+
+def _dead_roots() -> list[Path]:
+    """Folders of emulators that were killed: nobody holds their lock any more."""
+    found = []
+    for lock in Path(tempfile.gettempdir()).glob(f"{ROOT_PREFIX}*/lock"):
+        with contextlib.suppress(OSError):
+            young = time.time() - lock.stat().st_mtime < YOUNG_SECONDS  # it may be just about to be taken
+            if not young and not Lock(lock).is_held():
+                found.append(lock.parent)
+    return found
+
+
+def _remove_roots(roots: list[Path]) -> list[str]:
+    for root in roots:
+        shutil.rmtree(root, ignore_errors=True)
+    return [str(root) for root in roots if not root.exists()]
 
 
 def _signal(process: asyncio.subprocess.Process, number: int) -> None:

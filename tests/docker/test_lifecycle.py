@@ -140,7 +140,7 @@ def test_a_container_that_died_meanwhile_is_not_adopted(lab: Lab, instance: str,
     assert lab.all_of(instance) == []
 
 
-def test_without_its_ledger_nothing_is_adopted_and_nothing_left(
+def test_without_its_state_nothing_is_adopted_and_nothing_left(
     lab: Lab, instance: str, tmp_path: Path
 ) -> None:
     """Who a container belonged to is not known, so nobody may have it."""

@@ -64,7 +64,7 @@ class NamesOnly:
     async def ping(self) -> None:
         return None
 
-    async def sweep(self) -> list[str]:
+    async def sweep(self, tell: Callable[[str], object]) -> list[str]:
         return []
 
     async def aclose(self) -> None:

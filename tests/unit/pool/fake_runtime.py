@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from emulator.clock import VirtualClock
@@ -80,7 +80,7 @@ class FakeRuntime:
     async def ping(self) -> None:
         return None
 
-    async def sweep(self) -> list[str]:
+    async def sweep(self, tell: Callable[[str], object]) -> list[str]:
         return []
 
     async def aclose(self) -> None:

@@ -53,6 +53,25 @@ async def test_enough_failures_in_a_row_end_the_session_with_the_cause() -> None
     assert world.runtime.alive == {}
 
 
+async def test_one_jump_of_the_clock_is_as_good_as_waiting() -> None:
+    container = Container("500 broken")
+    world = await world_with(container)
+    lease = await world.registry.pools[0].acquire("alice")
+    await world.advance(20)
+    assert lease.session.state is State.ACTIVE
+    await world.advance(10)
+    assert lease.session.state is State.FAILED
+
+
+async def test_a_day_of_probes_is_not_made_up_one_by_one() -> None:
+    container = Container("")
+    world = await world_with(container)
+    lease = await world.registry.pools[0].acquire("alice")
+    await world.advance(86_400)
+    assert lease.session.state is State.ACTIVE
+    assert container.asked < 10
+
+
 async def test_a_success_in_between_starts_the_count_anew() -> None:
     container = Container("500", "500", "", "500", "500", "", "")
     world = await world_with(container)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from emulator.resources.model import EmulatorOptions
@@ -96,6 +97,24 @@ async def test_a_shorter_cooldown_holds_for_sessions_that_run() -> None:
     await pool.update(spec(cooldown=10))
     await world.advance(10)
     assert pool.find("alice") is None
+
+
+async def test_no_pool_lets_anybody_in_before_the_whole_reset_is_over() -> None:
+    world = World()
+    await world.open(spec("one"), spec("two"))
+    one, two = world.registry.pools
+    (await one.acquire("alice")).release()
+    world.runtime.stop_gate.clear()
+    told: list[str] = []
+    resetting = asyncio.create_task(world.registry.reset(lambda: told.append("cleared")))
+    await settle()
+    asking = asyncio.create_task(two.acquire("bobby"))  # of a pool that had nothing to remove
+    await settle()
+    assert not asking.done()
+    world.runtime.stop_gate.set()
+    assert [(gone.pool, gone.identifier) for gone in await resetting] == [("one", "alice")]
+    assert told == ["cleared"]
+    (await asking).release()
 
 
 async def test_a_reset_removes_everything_and_starts_afresh() -> None:

@@ -31,6 +31,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "paths": ("/some/where", (Path("/some/where"),)),
     "network": ("10.99.0.0/16", "10.99.0.0/16"),
     "names": ("example", ("example",)),
+    "labels": ("team=a=b", (("team", "a=b"),)),
     "port or off": ("off", None),
     "list of objects": ('[{"oid": "x"}]', ({"oid": "x"},)),
 }
