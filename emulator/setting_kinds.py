@@ -119,8 +119,8 @@ def _subnet(raw: Any) -> str:
         network = ipaddress.IPv4Network(_text(raw))
     except ValueError as error:
         raise WrongValue(f"expected an IPv4 network such as 10.213.0.0/16 ({error})") from None
-    if not 8 <= network.prefixlen <= 28:
-        raise WrongValue("expected a network between /8 and /28; every session takes a /29 of it")
+    if not 8 <= network.prefixlen <= 29:
+        raise WrongValue("expected a network between /8 and /29; every session takes a /29 of it")
     return str(network)
 
 

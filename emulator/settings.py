@@ -175,6 +175,22 @@ class Settings:
     start_timeout: float = _setting(
         SECONDS, 120.0, "sessions", "how long a session may take to answer", unit="seconds", low=1
     )
+    engine_timeout: float = _setting(
+        SECONDS,
+        10.0,
+        "sessions",
+        "a Docker Engine that answers nothing for so long counts as gone",
+        unit="seconds",
+        low=0.1,
+    )
+    engine_interval: float = _setting(
+        SECONDS,
+        15.0,
+        "sessions",
+        "how often sessions are compared with what the engine runs",
+        unit="seconds",
+        low=0.1,
+    )
     stop_timeout: float = _setting(
         SECONDS, 10.0, "sessions", "how long stopping everything may take at exit", unit="seconds", low=1
     )

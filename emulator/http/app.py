@@ -85,7 +85,7 @@ class Emulator:
             default_ready=settings.ready_sessions,
         )
         self.registry = Registry(shared)
-        self.upstreams = Upstreams(settings.connect_timeout, settings.read_timeout)
+        self.upstreams = Upstreams(settings.connect_timeout, settings.read_timeout, self.registry.doubt)
         self.plane = Plane(
             self.upstreams,
             _limits(settings),
@@ -244,6 +244,8 @@ def start_options(settings: Settings) -> StartOptions:
         subnets=settings.session_subnet,
         start_concurrency=settings.start_concurrency,
         start_timeout=settings.start_timeout,
+        engine_timeout=settings.engine_timeout,
+        engine_interval=settings.engine_interval,
         cpu=settings.session_cpu,
         memory=settings.session_memory,
         pids=settings.pids_limit,

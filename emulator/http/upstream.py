@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,12 +23,25 @@ EXIT_NEWS_SECONDS = 2.0
 KEEP_ALIVE_SECONDS = 1.0
 
 
-class Upstreams:
-    """aiohttp clients by session guid. Times in seconds; `read_timeout`: the longest silence inside."""
+async def _trust(_: Session) -> None:
+    return None
 
-    def __init__(self, connect_timeout: float = 5.0, read_timeout: float = 240.0) -> None:
+
+class Upstreams:
+    """aiohttp clients by session guid. Times in seconds; `read_timeout`: the longest silence inside.
+
+    `doubt` is told of a session that cannot be reached: it finds out whether there still is one.
+    """
+
+    def __init__(
+        self,
+        connect_timeout: float = 5.0,
+        read_timeout: float = 240.0,
+        doubt: Callable[[Session], Awaitable[None]] = _trust,
+    ) -> None:
         self._connect_timeout = connect_timeout
         self._read_timeout = read_timeout
+        self._doubt = doubt
         self._clients: dict[str, aiohttp.ClientSession] = {}
 
     def client(self, instance: Instance) -> aiohttp.ClientSession:
@@ -76,6 +90,9 @@ class Upstreams:
             async with self.client(instance).request(method, url, allow_redirects=False, **options) as answer:
                 yield answer
         except aiohttp.ConnectionTimeoutError as error:
+            await self._ask(session)
+            if session.exit is not None:
+                raise explain(session, error) from error
             raise UpstreamTimeout(
                 f"The session '{session.identifier}' took no connection within {self._connect_timeout:g} s."
             ) from error
@@ -85,7 +102,20 @@ class Upstreams:
                 f"The session '{session.identifier}' did not answer within {waited:g} s."
             ) from error
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise await explain(session, error) from error
+            raise await self.explain(session, error) from error
+
+    async def explain(
+        self, session: Session, error: BaseException
+    ) -> UpstreamUnreachable | SessionContainerExited:
+        """Why a connection into `session` broke; waits a moment for the news that its container ended."""
+        await self._ask(session)
+        return explain(session, error)
+
+    async def _ask(self, session: Session) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(EXIT_NEWS_SECONDS):
+                await self._doubt(session)
+                await session.ended.wait()
 
 
 def _connector(instance: Instance) -> aiohttp.BaseConnector:
@@ -94,13 +124,8 @@ def _connector(instance: Instance) -> aiohttp.BaseConnector:
     return aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS, use_dns_cache=False)
 
 
-async def explain(session: Session, error: BaseException) -> UpstreamUnreachable | SessionContainerExited:
-    """Why a connection into `session` broke: its container exited (and how), or it is just not answering."""
-    try:
-        async with asyncio.timeout(EXIT_NEWS_SECONDS):
-            await session.ended.wait()
-    except TimeoutError:
-        pass
+def explain(session: Session, error: BaseException) -> UpstreamUnreachable | SessionContainerExited:
+    """What to say: its container exited (and how), or it is just not answering."""
     if (exit_ := session.exit) is not None:
         memory = " because it ran out of memory" if exit_.oom else ""
         how = exit_.reason or f"exited with code {exit_.code}{memory}"

@@ -11,7 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from emulator.errors import ServiceError
 from emulator.http.forward import request_headers
-from emulator.http.upstream import Upstreams, explain
+from emulator.http.upstream import Upstreams
 from emulator.pool.session import Session
 
 _HANDSHAKE = (
@@ -49,7 +49,7 @@ async def forward_websocket(
         await _refuse(send, refusal.status, str(refusal.message))
         return
     except (aiohttp.ClientError, OSError) as error:
-        reason: ServiceError = await explain(session, error)
+        reason: ServiceError = await upstreams.explain(session, error)
         await _refuse(send, reason.status, reason.message)
         return
     await send({"type": "websocket.accept", "subprotocol": inside.protocol})

@@ -27,7 +27,15 @@ from emulator.pool.sweeper import Sweeper
 from emulator.pool.warm import WarmSet
 from emulator.resources.model import LifecycleType, SessionPool
 from emulator.runtimes import readiness
-from emulator.runtimes.base import Exit, Instance, Runtime, RuntimeFailure, RuntimeUnavailable, Start
+from emulator.runtimes.base import (
+    Exit,
+    ImageMissing,
+    Instance,
+    Runtime,
+    RuntimeFailure,
+    RuntimeUnavailable,
+    Start,
+)
 
 log = logging.getLogger("emulator.pool")
 
@@ -76,6 +84,9 @@ class Pool:
         self._resumed = asyncio.Event()
         self._resumed.set()
         self._cold_failure: RuntimeFailure | None = None
+        self._looking = False
+        self._stale = False
+        self._image: str | None = None
         self._closed = False
         self._slot_freed = asyncio.Event()
         self._draining: list[WarmSet] = []
@@ -440,6 +451,11 @@ class Pool:
         """Start filling the warm set, or, where there is none, find out whether the pool could start."""
         self.warm.fill()
         if self._ready_target() == 0:
+            self._find_out()
+
+    def _find_out(self) -> None:
+        if not self._looking:
+            self._looking = True
             self._spawn(self._look(FIRST_LOOK))
 
     async def _look(self, pause: float) -> None:
@@ -455,7 +471,31 @@ class Pool:
             moment = self._shared.clock.now() + pause
             self._shared.sweeper.at(moment, lambda: self._look(min(pause * 2, LAST_LOOK)))
         else:
+            self._looking = False
             self._cold_failure = None
+
+    def images_changed(self) -> None:
+        """The runtime's images came, went or moved: see whether this pool can start, and from what."""
+        if not self._stale and not self._closed:
+            self._stale = True
+            self._spawn(self._look_at_image())
+
+    async def _look_at_image(self) -> None:
+        self._stale = False
+        try:
+            image = await self._shared.runtime.image(self.spec)
+        except RuntimeFailure:
+            return  # where the runtime is away, its return will be news as well
+        before, self._image = self._image, image
+        if image is None:
+            self._find_out()
+            return
+        failure = self._cold_failure or self.warm.failure
+        if image != before or isinstance(failure, (ImageMissing, RuntimeUnavailable)):
+            self._cold_failure = None
+            self.warm.recovered()
+        self.warm.run_only(image)
+        self.warm.fill()
 
     async def update(self, spec: SessionPool) -> None:
         """Run by `spec` from now on: new sessions get it, running sessions keep what they have."""

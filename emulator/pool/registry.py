@@ -11,7 +11,7 @@ from emulator.pool.ledger import Claim
 from emulator.pool.pool import Pool, Shared
 from emulator.pool.session import Removed, Session
 from emulator.resources.model import SessionPool
-from emulator.runtimes.base import Exit, RuntimeFailure
+from emulator.runtimes.base import Exit, ImagesChanged, RuntimeFailure
 
 log = logging.getLogger("emulator.pool")
 
@@ -93,17 +93,37 @@ class Registry:
             await self.shared.remover.remove(guid)
 
     async def _watch(self) -> None:
+        trouble = ""
         while True:
             try:
-                async for exit_ in self.shared.runtime.watch():
-                    if not any(pool.exited(exit_) for pool in self._pools.values()):
-                        self._remember(exit_)
+                async for news in self.shared.runtime.watch():
+                    if trouble:
+                        self.shared.events.emit("runtime.available", "the runtime answers again")
+                        trouble = ""
+                    self._heard(news)
             except RuntimeFailure as error:
-                self.shared.events.emit("runtime.unavailable", str(error))
+                if str(error) != trouble:
+                    self.shared.events.emit("runtime.unavailable", str(error))
+                trouble = str(error)
             except Exception:
                 log.exception("watching for exits failed; it begins again")
             await asyncio.sleep(1)  # the event stream broke: real time, since the engine lives in it
-            await self._find_missed_exits()
+
+    def _heard(self, news: Exit | ImagesChanged) -> None:
+        if isinstance(news, ImagesChanged):
+            for pool in self._pools.values():
+                pool.images_changed()
+        elif not any(pool.exited(news) for pool in self._pools.values()):
+            self._remember(news)
+
+    async def doubt(self, session: Session) -> None:
+        """A connection into `session` broke: end it if its instance cannot serve any more."""
+        try:
+            exit_ = await self.shared.runtime.look(session.guid)
+        except RuntimeFailure:
+            return
+        if exit_ is not None:
+            self._heard(exit_)
 
     async def _adopt_later(self) -> None:
         while self._claims is not None:
@@ -116,17 +136,6 @@ class Registry:
         early[exit_.guid] = exit_
         while len(early) > EARLY_EXITS:
             del early[next(iter(early))]
-
-    async def _find_missed_exits(self) -> None:
-        """After the event stream was broken, end sessions whose instance is no longer there."""
-        held = [(pool, guid) for pool in self._pools.values() for guid in pool.held]
-        try:
-            alive = {instance.guid for instance in await self.shared.runtime.instances()}
-        except RuntimeFailure:
-            return
-        for pool, guid in held:
-            if guid not in alive:
-                pool.exited(Exit(guid, None, reason="was gone when the engine answered again"))
 
     async def put(self, spec: SessionPool) -> bool:
         """Create or update a pool; True when it is new."""

@@ -61,6 +61,7 @@ class WarmSet:
         self._closed = False
         self._crashing = False
         self._last_trouble = float("-inf")
+        self._image: str | None = None
         self._leaving = 0  # starts that `drain` waits for
         self.changed = asyncio.Event()
 
@@ -116,6 +117,9 @@ class WarmSet:
         instance = task.result()
         if self._clock.now() - self._last_trouble > LAST_RETRY or not self._crashing:
             self.failure, self._crashing = None, False
+        if self._image is not None and instance.image != self._image:
+            self._replace(instance)
+            return
         self._ready.append(instance)
         if self._room() < 0:  # the pool became smaller while it started
             self.trim(len(self._ready) - 1)
@@ -127,6 +131,18 @@ class WarmSet:
             "instance.ready", "warm instance started", pool=self.pool.name, session=instance.guid
         )
         self.changed.set()
+
+    def run_only(self, image: str) -> None:
+        """Stop ready instances of another image than that with id `image`, which the pool means by now."""
+        self._image = image
+        for instance in [one for one in self._ready if one.image != image]:
+            self._ready.remove(instance)
+            self._replace(instance)
+
+    def _replace(self, instance: Instance) -> None:
+        cause = "the pool's image is another one by now"
+        self._events.emit("instance.replaced", cause, pool=self.pool.name, session=instance.guid)
+        self._stop(instance)
 
     def _failed(self, failure: BaseException) -> None:
         if self.failure is None or str(self.failure) != str(failure):

@@ -64,10 +64,18 @@ class Exit:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class ImagesChanged:
+    """Images came, went or moved, or may have while nobody watched."""
+
+
 class Runtime(Protocol):
     """Starts, stops and watches instances. Every call may raise `RuntimeFailure`."""
 
     name: str
+
+    async def image(self, pool: SessionPool) -> str | None:
+        """The id of the image that `pool` would run now; None when it would have to be got first."""
 
     async def prepare(self, pool: SessionPool) -> str:
         """Make sure `pool` can start; return the id of the image it will run. Raises `ImageMissing`."""
@@ -81,8 +89,11 @@ class Runtime(Protocol):
     async def instances(self) -> list[Instance]:
         """Every running instance of this emulator, also those started by an earlier process."""
 
-    def watch(self) -> AsyncIterator[Exit]:
-        """Exits as they happen, until cancelled."""
+    def watch(self) -> AsyncIterator[Exit | ImagesChanged]:
+        """Exits as they happen and those nobody told of, and news of images, until cancelled."""
+
+    async def look(self, guid: str) -> Exit | None:
+        """How an instance that should run ended, if it did and `watch` has not told; None: it can serve."""
 
     async def logs(self, guid: str, tail: int = 200) -> str:
         """The last `tail` lines of an instance's console."""

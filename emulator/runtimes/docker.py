@@ -4,22 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
-import io
 import ipaddress
-import json
 import logging
-import socket
-import tarfile
-import threading
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import docker
-import requests
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter
 from docker import errors as docker_errors
 from docker.utils import kwargs_from_env
 
@@ -29,23 +21,30 @@ from emulator.runtimes.base import (
     Address,
     Exit,
     ImageMissing,
+    ImagesChanged,
     Instance,
     RuntimeFailure,
     RuntimeUnavailable,
     Start,
 )
-from emulator.runtimes.options import StartOptions, environment, startup_probe, target_port
+from emulator.runtimes.docker_calls import Calls, unavailable
+from emulator.runtimes.docker_container import PORT, Containers, Started
+from emulator.runtimes.docker_events import Disconnected, News, Stream
+from emulator.runtimes.docker_known import RUNNING_STATES, Known, Phase, endpoint_of, trouble
+from emulator.runtimes.docker_network import remove_network
+from emulator.runtimes.options import StartOptions, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
 from emulator.runtimes.remains import Remains
 from emulator.runtimes.subnets import Subnets
 
 log = logging.getLogger("emulator.runtimes.docker")
 
-T = TypeVar("T")
-PORT = f"{names.LABEL}.port"
 LOG_LINES = 20
-REAPED = "org.testcontainers"
-"""Prefix of the labels by which Testcontainers' reaper finds what a test left behind."""
+CALL_SECONDS = 60
+"""Longest that docker-py waits for the answer to one call (but a pull), while the engine answers others."""
+
+NEWS_SECONDS = 1.0
+"""What the engine's list shows must have been heard of by then; else the event stream is stuck."""
 
 
 class DockerRuntime:
@@ -59,23 +58,26 @@ class DockerRuntime:
 
     def __init__(self, options: StartOptions) -> None:
         self._options = options
-        self._subnets = Subnets(options.subnets)
-        self._calls = CapacityLimiter(32)
         # More parallel starts than cores only make each one slower (16 at once on 2 cores: 7.3/s instead
         # of 5.3/s, but each took 1,765 ms instead of 187).
         self._starts = CapacityLimiter(max(1, options.start_concurrency))
-        self._known: dict[str, str] = {}  # guid -> subnet, for instances this process started or adopted
-        self._own: str | None = options.own_container
+        self._known: dict[str, Known] = {}
+        self._adopted = False
         self._looked_around = False
         try:
-            self._api = docker.APIClient(timeout=60, max_pool_size=40, **kwargs_from_env())
+            patience: Any = options.engine_timeout  # any number of seconds, whatever its type stub says
+            self._api = docker.APIClient(timeout=patience, max_pool_size=40, **kwargs_from_env())
         except docker_errors.DockerException as error:
-            raise RuntimeUnavailable(f"the Docker Engine does not answer: {error}") from error
+            raise unavailable(error) from error
+        self._api.timeout = CALL_SECONDS
+        self._subnets = Subnets(options.subnets)
+        self._containers = Containers(self._api, options, self._subnets)
+        self._calls = Calls(self._api.ping, options.engine_timeout)
 
     # -- contract ----------------------------------------------------------------------------------------
 
     def notes(self) -> list[str]:
-        if self._own_container():
+        if self._containers.own():
             return []
         return [
             "sessions, also those without egress, reach what this machine serves on all of its addresses: "
@@ -83,108 +85,154 @@ class DockerRuntime:
         ]
 
     async def ping(self) -> None:
-        await self._call(self._api.ping)
+        await self._calls.ask()
+
+    async def image(self, pool: SessionPool) -> str | None:
+        try:
+            found = await self._calls.run(self._api.inspect_image, self._options.image(pool))
+        except docker_errors.ImageNotFound:
+            return None
+        return str(found["Id"])
 
     async def prepare(self, pool: SessionPool) -> str:
+        if (found := await self.image(pool)) is not None:
+            return found
         image = self._options.image(pool)
-        try:
-            return str((await self._call(self._api.inspect_image, image))["Id"])
-        except docker_errors.ImageNotFound:
-            pass
         if pool.container_type.built_in:
             raise ImageMissing(f"image {image} is not on this engine; build it with scripts/images")
         if not self._options.pull:
-            raise ImageMissing(f"image {image} is not on this engine and pulling is switched off")
+            raise ImageMissing(
+                f"image {image} is not on this engine and pulling is switched off; build, load or pull it"
+            )
         log.info("pulling %s", image)
+        why: object = "it is not there afterwards"
         try:
-            await self._call(self._api.pull, *_repository_and_tag(image))
-            return str((await self._call(self._api.inspect_image, image))["Id"])
+            await self._calls.run(self._api.pull, *_repository_and_tag(image))
+            found = await self.image(pool)
+        except RuntimeUnavailable:
+            raise
         except (docker_errors.APIError, RuntimeFailure) as error:
-            text = f"image {image} is not on this engine and could not be pulled: {error}"
-            raise ImageMissing(text) from error
+            why = error
+        if found is None:
+            raise ImageMissing(f"image {image} is not on this engine and could not be pulled: {why}")
+        return found
 
     async def start(self, start: Start) -> Instance:
         began = time.perf_counter()
         created = time.time()
-        self._known[start.guid] = ""
+        known = self._known[start.guid] = Known()
         try:
             async with self._starts:
-                address = await self._call(self._start_sync, start, created)
+                started: Started = await self._calls.run(self._containers.start, start, created, known)
             probe = startup_probe(start.pool)
             limit = self._options.start_timeout
-            await wait_until_ready(address, probe, limit, lambda: self._why_over(start.guid))
+            await wait_until_ready(started.address, probe, limit, lambda: self._why_over(start.guid))
         except BaseException as error:
             lines = await self._last_lines(start.guid) if isinstance(error, NotReady) else ""
-            with contextlib.suppress(RuntimeFailure):
+            known.given_up = True
+            with contextlib.suppress(RuntimeFailure):  # what cannot be removed now is found by `_compare`
                 await asyncio.shield(self.stop(start.guid))
             if isinstance(error, (RuntimeFailure, asyncio.CancelledError)):
                 if lines:
                     raise NotReady(f"{error}; its last lines: {lines}") from error
                 raise
             raise RuntimeFailure(f"a session of pool {start.pool.name} could not start: {error}") from error
+        known.phase = Phase.RUNNING
         log.debug("started %s in %.0f ms", start.guid, (time.perf_counter() - began) * 1000)
-        image = self._options.image(start.pool)
-        return Instance(start.guid, start.pool.key, address, image, created, start.identifier)
+        return Instance(start.guid, start.pool.key, started.address, started.image, created, start.identifier)
 
     async def stop(self, guid: str) -> None:
-        await self._call(self._stop_sync, guid)
-        subnet = self._known.pop(guid, "")
-        if subnet:
-            self._subnets.give_back(subnet)
+        known = self._known.setdefault(guid, Known())
+        known.phase = Phase.LEAVING
+        try:
+            await self._calls.run(self._containers.remove, guid)
+        except BaseException:
+            known.phase = Phase.LEFT
+            raise
+        self._known.pop(guid, None)
+        self._subnets.give_back(known.take_subnet())
 
     async def instances(self) -> list[Instance]:
         if not self._looked_around:
-            remains = Remains(self._api, self._options, self._remove_container, self._remove_network)
-            await self._call(remains.sweep)
+            remove = self._containers.remove_container
+            remains = Remains(self._api, self._options, remove, self._remove_network)
+            await self._calls.run(remains.sweep)
             self._looked_around = True
-        containers = await self._call(self._api.containers, all=True, filters=self._ours())
         alive: list[Instance] = []
-        for container in containers:
-            labels = container["Labels"]
-            guid = labels[names.SESSION]
-            if container["State"] in ("running", "paused"):
-                instance, subnet = self._adopt(container, guid, labels)
-                alive.append(instance)
-                if guid not in self._known:
-                    self._known[guid] = subnet
-                    self._subnets.reserve(subnet)
-            elif guid not in self._known:
+        for container in await self._calls.run(self._containers.all):
+            guid = container["Labels"][names.SESSION]
+            running = container["State"] in RUNNING_STATES
+            if guid not in self._known and running and not self._adopted:
+                self._known[guid] = self._adopt(container)
+            known = self._known.get(guid)
+            if known is None:
                 await self.stop(guid)
-        await self._sweep_networks(keep={instance.guid for instance in alive} | set(self._known))
+            elif running and known.phase is Phase.RUNNING:
+                alive.append(_instance(container))
+        await self._sweep_networks()
+        self._adopted = True
+        await asyncio.sleep(0)  # whoever was told of a start just now has noted it when this returns
         return alive
 
-    async def watch(self) -> AsyncIterator[Exit]:
-        queue: asyncio.Queue[Exit | RuntimeFailure] = asyncio.Queue()
-        loop = asyncio.get_running_loop()
-        filters = {**self._ours(), "type": "container", "event": ["die", "oom"]}
-        stream = await self._call(self._api.events, decode=True, filters=filters)
+    async def watch(self) -> AsyncIterator[Exit | ImagesChanged]:
+        queue: asyncio.Queue[News] = asyncio.Queue()
 
-        def put(item: Exit | RuntimeFailure) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended
-                loop.call_soon_threadsafe(queue.put_nowait, item)
+        def put(news: News) -> None:
+            if isinstance(news, Exit) and news.guid in self._known:
+                self._known[news.guid].told = True
+            queue.put_nowait(news)
 
-        thread = threading.Thread(target=_pump, args=(stream, put), name="docker-events", daemon=True)
-        thread.start()
+        stream = Stream(self._api, (self._options.instance, self._options.owner), put)
+        await self._calls.run(stream.open)
         try:
+            for exit_ in await self._compare():  # what happened while nobody listened
+                yield exit_
+            yield ImagesChanged()
             while True:
-                item = await queue.get()
-                if isinstance(item, RuntimeFailure):
-                    raise item
-                yield item
+                try:
+                    news = await asyncio.wait_for(queue.get(), self._options.engine_interval)
+                except TimeoutError:
+                    missed = await self._compare()
+                    for exit_ in missed:
+                        yield exit_
+                    if missed:
+                        text = "the Docker Engine's event stream tells nothing any more; opening another"
+                        raise RuntimeUnavailable(text) from None
+                    continue
+                if isinstance(news, RuntimeFailure):
+                    raise news
+                if isinstance(news, Disconnected):
+                    guid = next((one for one, k in self._known.items() if k.container == news.container), "")
+                    found = await self.look(guid)
+                    if found is None:
+                        continue
+                    news = found
+                yield news
         finally:
-            with contextlib.suppress(Exception):
-                stream.close()
+            stream.close()
+
+    async def look(self, guid: str) -> Exit | None:
+        known = self._known.get(guid)
+        if known is None or known.phase is not Phase.RUNNING or known.told:
+            return None
+        found = await self._calls.run(self._containers.all, guid)
+        return await self._over(guid, found[0] if found else None)
 
     async def logs(self, guid: str, tail: int = 200) -> str:
-        container = await self._find(guid)
-        if container is None:
+        found = await self._calls.run(self._containers.all, guid)
+        if not found:
             return ""
-        raw: bytes = await self._call(self._api.logs, container, tail=tail, timestamps=False)
+        raw: bytes = await self._calls.run(self._api.logs, found[0]["Id"], tail=tail, timestamps=False)
         return raw.decode("utf-8", "replace")
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         image = await self.prepare(pool)
-        return await self._call(self._metadata_sync, image)
+        guid = f"metadata-{time.time_ns()}"
+        self._known[guid] = Known()
+        try:
+            return await self._calls.run(self._containers.metadata, image, guid)
+        finally:
+            self._known.pop(guid, None)
 
     async def sweep(self, tell: Callable[[str], object]) -> list[str]:
         filters = {"label": [f"{names.INSTANCE}={self._options.instance}"]}
@@ -195,199 +243,96 @@ class DockerRuntime:
         ) -> None:
             for one in found:
                 try:
-                    await self._call(remove, one["Id"])
+                    await self._calls.run(remove, one["Id"])
                 except RuntimeFailure as error:
                     left.append(f"{name(one)}: {error}")
                 else:
                     tell(name(one))
 
-        containers = await self._call(self._api.containers, all=True, filters=filters)
-        await each(containers, lambda one: f"container {one['Names'][0].lstrip('/')}", self._remove_container)
-        networks = await self._call(self._api.networks, filters=filters)
+        containers = await self._calls.run(self._api.containers, all=True, filters=filters)
+        remove = self._containers.remove_container
+        await each(containers, lambda one: f"container {one['Names'][0].lstrip('/')}", remove)
+        networks = await self._calls.run(self._api.networks, filters=filters)
         await each(networks, lambda one: f"network {one['Name']}", self._remove_network)
         return left
 
     async def aclose(self) -> None:
+        self._calls.close()
         self._api.close()
 
-    # -- in worker threads -------------------------------------------------------------------------------
+    # -- what the engine has, and what we think it has -----------------------------------------------------
 
-    async def _call(self, call: Callable[..., T], *args: Any, **keywords: Any) -> T:
-        """Run a docker-py call in a thread; connection trouble becomes `RuntimeUnavailable`."""
-        work = functools.partial(call, *args, **keywords)
-        try:
-            return await to_thread.run_sync(work, limiter=self._calls)
-        except docker_errors.ImageNotFound:
-            raise
-        except docker_errors.APIError as error:
-            raise RuntimeFailure(str(error.explanation or error)) from error
-        except (requests.RequestException, docker_errors.DockerException, OSError) as error:
-            raise RuntimeUnavailable(f"the Docker Engine does not answer: {error}") from error
+    async def _compare(self) -> list[Exit]:
+        """Exits nobody told of; what belongs to no instance is removed.
 
-    def _start_sync(self, start: Start, created: float) -> Address:
-        pool, options = start.pool, self._options
-        name = names.resource_name(options.instance, pool.name, start.guid)
-        labels = {
-            **self._passed_on(),
-            names.INSTANCE: options.instance,
-            names.OWNER: options.owner,
-            names.HOLDER: options.holder,
-            names.POOL: pool.key,
-            names.SESSION: start.guid,
-            names.CREATED: f"{created:.6f}",
-            PORT: str(target_port(pool)),
-        }
-        if start.identifier is not None:
-            labels[names.IDENTIFIER] = start.identifier
-        own = self._own_container()
-        subnet = self._make_network(
-            name, labels, internal=not pool.egress, bare=bool(own) and not pool.egress
-        )
-        self._known[start.guid] = str(subnet)
-        hosts = list(subnet.hosts())
-        if own:
-            endpoint = self._api.create_endpoint_config(ipv4_address=str(hosts[2]))
-            self._api.connect_container_to_network(own, name, **_endpoint(endpoint))
-        container = self._create(name, labels, pool, str(hosts[1]))
-        self._api.start(container)
-        return Address(f"http://{hosts[1]}:{target_port(pool)}")
+        Raises `RuntimeUnavailable` when the engine does not answer.
+        """
+        running = [guid for guid, known in self._known.items() if known.phase is Phase.RUNNING]
+        listed = {one["Labels"][names.SESSION]: one for one in await self._calls.run(self._containers.all)}
+        suspects = [guid for guid in running if await self._over(guid, listed.get(guid), tell=False)]
+        if suspects:
+            await asyncio.sleep(NEWS_SECONDS)  # the news of it may be on its way
+        exits = [await self._over(guid, listed.get(guid)) for guid in suspects]
+        if self._adopted:
+            for guid in listed:
+                await self._remove_stray(guid)
+            await self._sweep_networks()
+        return [one for one in exits if one is not None]
 
-    def _make_network(self, name: str, labels: dict[str, str], *, internal: bool, bare: bool) -> Any:
-        # `bare`: the bridge gets no address of the host's, so that nothing of the host answers on it.
-        extra = {"com.docker.network.bridge.inhibit_ipv4": "true"} if bare else {}
-        for _ in range(64):
-            subnet = self._subnets.take()
-            gateway = str(next(iter(subnet.hosts())))
-            ipam = docker.types.IPAMConfig(
-                pool_configs=[docker.types.IPAMPool(subnet=str(subnet), gateway=gateway)]
-            )
+    async def _remove_stray(self, guid: str) -> None:
+        known = self._known.get(guid)
+        if known is None or known.phase is Phase.LEFT:
             try:
-                self._api.create_network(
-                    name, driver="bridge", ipam=ipam, internal=internal, labels=labels, options=extra
-                )
-            except docker_errors.APIError as error:
-                if "overlap" in str(error.explanation):
-                    self._subnets.drop(str(subnet))
-                    continue
-                self._subnets.give_back(str(subnet))
+                await self.stop(guid)
+            except RuntimeUnavailable:
                 raise
-            return subnet
-        raise RuntimeFailure(
-            f"every address range tried in {self._subnets.cidr} is in use on this machine; "
-            "give another one with --session-subnet"
-        )
+            except RuntimeFailure as error:
+                log.warning("%s could not be removed: %s", guid, error)
 
-    def _create(self, name: str, labels: dict[str, str], pool: SessionPool, address: str) -> str:
-        options = self._options
-        cpu, memory = options.limits(pool)
-        host_config = self._api.create_host_config(
-            init=True,
-            cap_drop=["ALL"],
-            cap_add=list(options.capabilities),
-            security_opt=["no-new-privileges:true"],
-            pids_limit=options.pids,
-            mem_limit=memory,
-            memswap_limit=memory,
-            nano_cpus=int(cpu * 1e9) if cpu else None,
-            network_mode=name,
-            # Engines resolve names for containers themselves, some versions also for those of internal
-            # networks: a session without egress gets a server that is not there, and gives up soon.
-            dns=None if pool.egress else ["127.0.0.1"],
-            dns_opt=None if pool.egress else ["timeout:1", "attempts:1"],
-            log_config=docker.types.LogConfig(
-                type="json-file", config={"max-size": options.log_size, "max-file": "1"}
-            ),
-            runtime=pool.emulator.runtime_name,
-        )
-        template = pool.template
-        created = self._api.create_container(
-            options.image(pool),
-            command=list(template.args) or None if template else None,
-            entrypoint=list(template.command) or None if template else None,
-            environment=environment(pool, options),
-            labels=labels,
-            name=name,
-            hostname="session",
-            host_config=host_config,
-            networking_config={
-                "EndpointsConfig": {name: self._api.create_endpoint_config(ipv4_address=address)}
-            },
-        )
-        return str(created["Id"])
+    async def _over(self, guid: str, container: dict[str, Any] | None, *, tell: bool = True) -> Exit | None:
+        """How an instance that should run ended, if it did and nobody has heard of it."""
+        known = self._known.get(guid)
+        if known is None or known.phase is not Phase.RUNNING or known.told:
+            return None
+        exit_: Exit | None = None
+        if (why := trouble(known, container)) is not None:
+            exit_ = Exit(guid, None, reason=why)
+        elif container is not None and container["State"] not in RUNNING_STATES:
+            try:
+                state = (await self._calls.run(self._api.inspect_container, container["Id"]))["State"]
+                exit_ = Exit(guid, int(state["ExitCode"]), oom=bool(state.get("OOMKilled")))
+            except RuntimeUnavailable:
+                raise
+            except RuntimeFailure:
+                exit_ = Exit(guid, None, reason="was removed")
+        if exit_ is not None:
+            known.told = tell
+        return exit_
 
-    def _stop_sync(self, guid: str) -> None:
-        filters = {"label": [*self._ours()["label"], f"{names.SESSION}={guid}"]}
-        for container in self._api.containers(all=True, filters=filters):
-            self._remove_container(container["Id"])
-        for network in self._api.networks(filters=filters):
-            self._remove_network(network["Id"])
-
-    def _remove_container(self, container: str) -> None:
-        _gone_is_fine(self._api.remove_container, container, force=True, v=True)
+    async def _sweep_networks(self) -> None:
+        for network in await self._calls.run(self._containers.networks):
+            if network["Labels"].get(names.SESSION, "") not in self._known:
+                await self._calls.run(self._remove_network, network["Id"])
 
     def _remove_network(self, network: str) -> None:
-        for attempt in range(5):
-            try:
-                for container in self._api.inspect_network(network)["Containers"]:
-                    disconnect = self._api.disconnect_container_from_network
-                    _gone_is_fine(disconnect, container, network, force=True)
-                self._api.remove_network(network)
-                return
-            except docker_errors.NotFound:
-                return
-            except docker_errors.APIError:
-                if attempt == 4:  # endpoints of a container being removed linger for a moment
-                    raise
-                time.sleep(0.1 * (attempt + 1))
+        remove_network(self._api, network)
 
-    async def _sweep_networks(self, keep: set[str]) -> list[str]:
-        removed = []
-        for network in await self._call(self._api.networks, filters=self._ours()):
-            guid = network["Labels"].get(names.SESSION, "")
-            if guid not in keep:
-                await self._call(self._remove_network, network["Id"])
-                removed.append(network["Name"])
-        return removed
-
-    def _adopt(self, container: dict[str, Any], guid: str, labels: dict[str, str]) -> tuple[Instance, str]:
-        networks = container["NetworkSettings"]["Networks"]
-        endpoint: dict[str, Any] = next(iter(networks.values()), {})
+    def _adopt(self, container: dict[str, Any]) -> Known:
+        endpoint = endpoint_of(container)
         host = endpoint.get("IPAddress", "")
-        prefix = endpoint.get("IPPrefixLen", 29)
-        subnet = str(socket_network(host, prefix)) if host else ""
-        address = Address(f"http://{host}:{labels[PORT]}")
-        created = float(labels.get(names.CREATED, container["Created"]))
-        identifier = labels.get(names.IDENTIFIER)
-        return Instance(guid, labels[names.POOL], address, container["Image"], created, identifier), subnet
+        subnet = ""
+        if host:
+            subnet = str(ipaddress.ip_network(f"{host}/{endpoint.get('IPPrefixLen', 29)}", strict=False))
+            self._subnets.reserve(subnet)
+        return Known(Phase.RUNNING, subnet, container["Id"], str(endpoint.get("EndpointID", "")))
 
-    def _metadata_sync(self, image: str) -> dict[str, object]:
-        labels = {
-            **self._passed_on(),
-            names.INSTANCE: self._options.instance,
-            names.OWNER: self._options.owner,
-            names.HOLDER: self._options.holder,
-            names.SESSION: f"metadata-{time.time_ns()}",
-        }
-        container = self._api.create_container(image, labels=labels)["Id"]
-        try:
-            chunks, _ = self._api.get_archive(container, "/app/metadata.json")
-            with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-                member = archive.extractfile("metadata.json")
-                loaded: dict[str, object] = json.load(member) if member else {}
-                return loaded
-        finally:
-            _gone_is_fine(self._api.remove_container, container, force=True, v=True)
-
-    async def _find(self, guid: str) -> str | None:
-        filters = {"label": [*self._ours()["label"], f"{names.SESSION}={guid}"]}
-        found = await self._call(self._api.containers, all=True, filters=filters)
-        return str(found[0]["Id"]) if found else None
+    # -- why a start failed ------------------------------------------------------------------------------
 
     async def _why_over(self, guid: str) -> str | None:
-        container = await self._find(guid)
-        if container is None:
+        found = await self._calls.run(self._containers.all, guid)
+        if not found:
             return "its container is gone"
-        state = (await self._call(self._api.inspect_container, container))["State"]
+        state = (await self._calls.run(self._api.inspect_container, found[0]["Id"]))["State"]
         if state["Running"]:
             return None
         memory = ", out of memory" if state.get("OOMKilled") else ""
@@ -398,68 +343,19 @@ class DockerRuntime:
             return " | ".join((await self.logs(guid, LOG_LINES)).splitlines())
         return ""
 
-    def _ours(self) -> dict[str, list[str]]:
-        options = self._options
-        return {"label": [f"{names.INSTANCE}={options.instance}", f"{names.OWNER}={options.owner}"]}
 
-    def _passed_on(self) -> dict[str, str]:
-        """Labels for everything that is made: the user's, and those by which whoever started the emulator's
-        own container finds what to clean up after it."""
-        own = self._own_container()
-        inherited: dict[str, str] = {}
-        if own:
-            labels = self._api.inspect_container(own)["Config"]["Labels"] or {}
-            inherited = {name: labels[name] for name in labels if name.startswith(REAPED)}
-        return {**inherited, **dict(self._options.labels)}
-
-    def _own_container(self) -> str:
-        if self._own is None:
-            own = ""
-            if Path("/.dockerenv").exists():
-                with contextlib.suppress(docker_errors.APIError):
-                    own = str(self._api.inspect_container(socket.gethostname())["Id"])
-            self._own = own  # only now: another thread that starts a session must not see half an answer
-        return self._own
-
-
-def socket_network(host: str, prefix: int) -> Any:
-    return ipaddress.ip_network(f"{host}/{prefix}", strict=False)
-
-
-def _endpoint(config: dict[str, Any]) -> dict[str, Any]:
-    return {"ipv4_address": config["IPAMConfig"]["IPv4Address"]}
+def _instance(container: dict[str, Any]) -> Instance:
+    labels = container["Labels"]
+    return Instance(
+        labels[names.SESSION],
+        labels[names.POOL],
+        Address(f"http://{endpoint_of(container).get('IPAddress', '')}:{labels[PORT]}"),
+        container["ImageID"],
+        float(labels.get(names.CREATED, container["Created"])),
+        labels.get(names.IDENTIFIER),
+    )
 
 
 def _repository_and_tag(image: str) -> tuple[str, str]:
     repository, _, tag = image.rpartition(":")
     return (repository, tag) if repository and "/" not in tag else (image, "latest")
-
-
-def _gone_is_fine(call: Callable[..., Any], *args: Any, **keywords: Any) -> None:
-    """Removing what is gone, or being removed by somebody else, is success."""
-    try:
-        call(*args, **keywords)
-    except docker_errors.NotFound:
-        return
-    except docker_errors.APIError as error:
-        if error.status_code != 409 and "is not connected" not in str(error.explanation):
-            raise
-
-
-def _pump(stream: Any, put: Callable[[Exit | RuntimeFailure], None]) -> None:
-    """Carry the engine's event stream (a blocking iterator) over to the loop, until it ends."""
-    out_of_memory: set[str] = set()
-    why = "it was closed"
-    try:
-        for event in stream:
-            attributes = event["Actor"]["Attributes"]
-            guid = attributes.get(names.SESSION, "")
-            if event["Action"] == "oom":
-                out_of_memory.add(guid)
-                continue
-            code = int(attributes.get("exitCode", "-1"))
-            put(Exit(guid, code, oom=code == 137 and guid in out_of_memory))
-            out_of_memory.discard(guid)
-    except Exception as error:  # docker-py lets urllib3's and the socket's own errors through here
-        why = str(error)
-    put(RuntimeUnavailable(f"the Docker Engine's event stream ended: {why}"))

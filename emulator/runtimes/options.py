@@ -31,7 +31,8 @@ class StartOptions:
     `holder`: `host:path` of the lock that tells whether one lives.
     `labels`: more labels for everything made on an engine. `images`: image of each built-in container type.
     `own_container`: id of the container the emulator
-    itself runs in, `""` on a host, None to find out.
+    itself runs in, `""` on a host, None to find out. `engine_timeout`: an engine that answers nothing for
+    that long does not answer. `engine_interval`: how often it is asked what really runs.
     """
 
     instance: str = "default"
@@ -42,6 +43,8 @@ class StartOptions:
     subnets: str = "10.213.0.0/16"
     start_concurrency: int = 2
     start_timeout: float = 120.0
+    engine_timeout: float = 10.0
+    engine_interval: float = 15.0
     cpu: float | None = None
     memory: int | None = 1024 * MIB
     pids: int = 512

@@ -92,6 +92,9 @@ class ProcessRuntime:
     async def ping(self) -> None:
         return None
 
+    async def image(self, pool: SessionPool) -> str | None:
+        return await self.prepare(pool)
+
     async def prepare(self, pool: SessionPool) -> str:
         if pool.template is not None:
             raise ImageMissing(
@@ -215,6 +218,9 @@ class ProcessRuntime:
     async def watch(self) -> AsyncIterator[Exit]:
         while True:
             yield await self._exits.get()
+
+    async def look(self, guid: str) -> Exit | None:
+        return None  # a child that ended is heard of at once
 
     async def logs(self, guid: str, tail: int = 200) -> str:
         child = self._children.get(guid)

@@ -33,6 +33,9 @@ class NamesOnly:
         self.running: dict[str, Instance] = {}
         self.started: list[Start] = []
 
+    async def image(self, pool: SessionPool) -> str | None:
+        return "image"
+
     async def prepare(self, pool: SessionPool) -> str:
         return "image"
 
@@ -51,6 +54,9 @@ class NamesOnly:
     async def watch(self) -> AsyncIterator[Exit]:
         await asyncio.Event().wait()
         yield Exit("", None)
+
+    async def look(self, guid: str) -> Exit | None:
+        return None
 
     async def logs(self, guid: str, tail: int = 200) -> str:
         return ""

@@ -31,6 +31,11 @@ class FakeRuntime:
         self.most = 0
         self.exits: asyncio.Queue[Exit] = asyncio.Queue()
 
+    async def image(self, pool: SessionPool) -> str | None:
+        if isinstance(self.refusal, RuntimeFailure):
+            raise self.refusal
+        return "image"
+
     async def prepare(self, pool: SessionPool) -> str:
         if self.refusal is not None:
             raise self.refusal
@@ -62,6 +67,9 @@ class FakeRuntime:
     async def watch(self) -> AsyncIterator[Exit]:
         while True:
             yield await self.exits.get()
+
+    async def look(self, guid: str) -> Exit | None:
+        return None
 
     async def die(self, guid: str, code: int, oom: bool = False) -> None:
         """The container ends by itself: it holds nothing any more, but its remains must still be removed."""

@@ -161,7 +161,7 @@ def test_free_port() -> None:
         (["--session-memory", "lots"], "--session-memory: session-memory is 'lots': is no size"),
         (["--start-timeout", "soon"], "--start-timeout: start-timeout is 'soon': expected seconds"),
         (["--session-subnet", "10.0.0.1/16"], "expected an IPv4 network such as"),
-        (["--session-subnet", "10.0.0.0/30"], "expected a network between /8 and /28"),
+        (["--session-subnet", "10.0.0.0/30"], "expected a network between /8 and /29"),
         (["--image", "x"], "--image: image also needs target-port"),
         (["--target-port", "80"], "--target-port: target-port also needs image"),
         (["--name", "p"], "--name: name also needs image"),
