@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,12 +14,28 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emulator.errors import PoolNotFound, ServiceError
 from emulator.http.answers import error_answer, unexpected
 from emulator.http.dataplane import DataPlane, Guard, authorization_of
-from emulator.http.faulting import ConnectionCut
+from emulator.http.faulting import TRANSPORT, ConnectionCut
 from emulator.pool.pool import Pool
 from emulator.pool.registry import Registry
 from emulator.resources.model import SessionPool
 
 log = logging.getLogger("emulator.http")
+
+
+FLUSH_SECONDS = 5.0
+"""How long what was sent of an answer may take to get to a caller before the connection is cut."""
+
+
+async def _cut_off(scope: Scope, receive: Receive) -> None:
+    """Close the connection in the middle of an answer, so that the caller sees that it is not whole."""
+    transport: asyncio.Transport = scope[TRANSPORT]
+    transport.close()
+    try:
+        async with asyncio.timeout(FLUSH_SECONDS):
+            while (await receive())["type"] != "http.disconnect":
+                pass
+    except TimeoutError:
+        transport.abort()  # nobody reads at the other end
 
 
 @dataclass(frozen=True)
@@ -60,7 +77,10 @@ class Dispatcher:
         except ServiceError as error:
             if started:  # the answer has begun: all that is left is to cut the connection
                 log.warning("an answer was cut off: %s", error)
-                raise
+                if scope["type"] != "http":
+                    raise
+                await _cut_off(scope, receive)
+                return
             await self._answer(error, scope, receive, send)
         except Exception as error:
             if started:

@@ -110,6 +110,8 @@ def test_half_an_answer_cuts_the_connection(emulator: Emulator) -> None:
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         _ = answer.content
     assert pid(emulator, "breaks")
+    assert "Traceback" not in emulator.text()  # it is the container's doing, and one line says so
+    assert "an answer was cut off" in emulator.text()
 
 
 def test_silence_ends_in_a_504(emulator: Emulator) -> None:
