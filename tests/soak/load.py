@@ -54,6 +54,13 @@ class Tally:
         return sum(self.answers.values())
 
 
+def _explained(answer: requests.Response) -> bool:
+    """Nothing to stop, or a container that was killed while it started."""
+    code = answer.headers.get("x-ms-error-code")
+    died = code == "SessionAllocationFailed" and "ended before it was ready" in answer.text
+    return died or code == "SessionWithIdentifierNotFound"
+
+
 def _shape(answer: requests.Response) -> str:
     """An error without what is different each time."""
     text = re.sub(r"caller-\d+", "X", answer.text)
@@ -123,8 +130,7 @@ class Caller:
         self._tally.saw(what, answer)
         if answer.status_code == 429:
             time.sleep(BACK_OFF)
-        nothing_there = answer.headers.get("x-ms-error-code") == "SessionWithIdentifierNotFound"
-        if answer.status_code not in TOLERATED and not nothing_there:
+        if answer.status_code not in TOLERATED and not _explained(answer):
             self._tally.blame(f"{what}: {answer.status_code} {answer.text}")
         return answer
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import docker
 import requests
@@ -18,11 +19,15 @@ from tests.harness import Emulator
 from tests.soak.trouble import _children
 
 SETTLE_SECONDS = 120.0
+ESTABLISHED = "01"
+"""As /proc/net/tcp writes it; a connection that the other end has closed is in another state."""
 
 
 @dataclass(frozen=True)
 class Held:
-    """One look. `memory` in MiB; `sockets` without those to the engine, which are a pool of their own."""
+    """One look. `memory` in MiB; `sockets` without those on Unix paths (`engine_connections`: a pool of their
+    own) and without those that callers have not closed.
+    """
 
     memory: float
     files: int
@@ -75,7 +80,7 @@ class Scales:
         return Held(
             memory=int(status["VmRSS"].split()[0]) / 1024,
             files=sum(not one.startswith("socket:") for one in targets),
-            sockets=len(sockets - unix),
+            sockets=len(sockets - unix - self._open_at_the_other_end(sockets)),
             engine_connections=len(unix),
             threads=int(status["Threads"]),
             tasks=self._tasks(),
@@ -86,6 +91,11 @@ class Scales:
             networks=self._count(lambda engine, by: engine.networks.list(filters=by)),
             folders=len(session_folders(self._running.process.pid)),
         )
+
+    def _open_at_the_other_end(self, inodes: set[str]) -> set[str]:
+        port = f":{urlsplit(self._running.http).port:04X}"
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return {row[9] for row in rows if row[1].endswith(port) and row[3] == ESTABLISHED} & inodes
 
     def close(self) -> None:
         if self._engine is not None:
