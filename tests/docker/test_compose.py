@@ -15,6 +15,7 @@ from tests.docker.engine import LABEL, Lab
 
 ROOT = Path(__file__).parents[2]
 PROJECT = "dynamic-sessions-test"
+REAPED = "org.testcontainers.session-id"
 BUNDLE = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
@@ -25,8 +26,10 @@ def free_port() -> str:
 
 
 @pytest.fixture(scope="module")
-def base(lab: Lab) -> Iterator[str]:
-    """Base URL of an emulator that compose started; ended with its volumes."""
+def base(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Base URL of an emulator that compose started, with a label that a reaper looks for."""
+    reaped = tmp_path_factory.mktemp("compose") / "reaped.yaml"
+    reaped.write_text(f"services: {{emulator: {{labels: {{{REAPED}: 'abc'}}}}}}\n", encoding="utf-8")
     port = free_port()
     environment = {
         **os.environ,
@@ -39,7 +42,8 @@ def base(lab: Lab) -> Iterator[str]:
         environment["DSE_CA_BUNDLE"] = str(BUNDLE)
 
     def compose(*arguments: str) -> None:
-        command = ["docker", "compose", "--project-name", PROJECT, *arguments]
+        files = ["--file", str(ROOT / "compose.yaml"), "--file", str(reaped)]
+        command = ["docker", "compose", "--project-name", PROJECT, *files, *arguments]
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
 
@@ -85,6 +89,16 @@ for host in ipaddress.ip_network(own + '/29', strict=False).hosts():
 reached
 """
     assert run(base, "carol", code)["executionResult"] == []
+
+
+def test_what_reaps_the_emulator_finds_its_sessions(base: str, lab: Lab) -> None:
+    """A reaper removes by label: whatever carries the emulator's must include what the emulator made."""
+    run(base, "david", "1")
+    ours, reaped = {"label": f"{LABEL}={PROJECT}"}, {"label": f"{REAPED}=abc"}
+    for things in (lab.engine.containers, lab.engine.networks):
+        made = {one.id for one in things.list(filters=ours)}
+        assert made
+        assert made <= {one.id for one in things.list(filters=reaped)}
 
 
 def test_down_leaves_nothing(base: str, lab: Lab) -> None:
