@@ -62,6 +62,8 @@ class FakeRuntime:
     async def instances(self) -> list[Instance]:
         if isinstance(self.refusal, RuntimeFailure):
             raise self.refusal
+        for guid in self.dead & self.alive.keys():  # as an engine's: what has exited is no instance any more
+            del self.alive[guid]
         return list(self.alive.values())
 
     async def watch(self) -> AsyncIterator[Exit]:

@@ -1,13 +1,16 @@
 """A model of the pool, driven at random: whatever happens in whatever order, these promises hold.
 
 Containers never exceed the maximum; one session an identifier; no lease is on a session that was stopped
-behind its back; every instance that was started is stopped in the end; each end has a cause.
+behind its back; every instance that was started is stopped in the end; each end has a cause; a process that
+is killed and started again has every session that it had.
 """
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 from hypothesis import settings
@@ -17,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from emulator.errors import ServiceError
 from emulator.pool.pool import Pool
 from emulator.pool.session import Lease, State
+from emulator.resources.model import EmulatorOptions, SessionPool
 from emulator.runtimes.base import RuntimeFailure
 from tests.unit.pool.fake_runtime import World, settle, spec
 
@@ -34,6 +38,9 @@ class PoolMachine(RuleBasedStateMachine):
         self.leases: list[Lease] = []
         self.asking: list[asyncio.Task[Lease]] = []
         self.ended_on_purpose: set[str] = set()
+        self.folder = tempfile.TemporaryDirectory()
+        self.ready = 0
+        self.image = 0
 
     def go(self, work: Coroutine[Any, Any, Any]) -> Any:
         async def bounded() -> Any:
@@ -56,11 +63,19 @@ class PoolMachine(RuleBasedStateMachine):
 
     @initialize(ready=st.integers(0, 2))
     def begin(self, ready: int) -> None:
-        async def opened() -> None:
-            self.world = World(ready=ready)
-            self.pool = await self.world.open(spec(size=SIZE, cooldown=60))
+        self.ready = ready
+        self.go(self.opened(World(ready=ready, ledger=self.ledger)))
 
-        self.go(opened())
+    @property
+    def ledger(self) -> Path:
+        return Path(self.folder.name) / "sessions.jsonl"
+
+    def document(self) -> SessionPool:
+        return spec(size=SIZE, cooldown=60, emulator=EmulatorOptions(image=f"image-{self.image}"))
+
+    async def opened(self, world: World) -> None:
+        self.world = world
+        self.pool = await world.open(self.document())
 
     @rule(name=names)
     def ask(self, name: str) -> None:
@@ -141,6 +156,38 @@ class PoolMachine(RuleBasedStateMachine):
             self.ended_on_purpose |= set(runtime.alive)
             self.go(self.world.registry.reset())
 
+    @rule()
+    def another_image(self) -> None:
+        """Running sessions keep theirs; what waits for an identifier is replaced."""
+        runtime = self.world.runtime
+        if runtime.gate.is_set() and runtime.stop_gate.is_set():
+            held = {one.guid for one in self.pool.sessions if one.state is State.ACTIVE}
+            self.image += 1
+            self.go(self.pool.update(self.document()))
+            assert held <= {one.guid for one in self.pool.sessions}
+
+    @rule()
+    def killed_and_started_again(self) -> None:
+        """Also while instances start: what was answered is there again, whatever nobody holds is not."""
+        runtime = self.world.runtime
+        if not runtime.stop_gate.is_set() or runtime.refusal is not None:
+            return
+        held = {one.identifier: one.guid for one in self.pool.sessions if one.state is State.ACTIVE}
+
+        async def again() -> None:
+            self.world.die()
+            await settle()
+            self.leases.clear()
+            self.asking.clear()
+            world = World(runtime, ready=self.ready, ledger=self.ledger)
+            world.clock.advance(self.world.clock.now() - world.clock.now())
+            runtime.gate.set()
+            await self.opened(world)
+
+        self.go(again())
+        assert {one.identifier: one.guid for one in self.pool.sessions} == held
+        assert set(runtime.alive) == {*held.values(), *self.pool.warm.guids}
+
     @invariant()
     def never_more_containers_than_allowed(self) -> None:
         assert self.world.runtime.most <= SIZE
@@ -178,6 +225,7 @@ class PoolMachine(RuleBasedStateMachine):
         finally:
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
+            self.folder.cleanup()
 
 
 TestPool = PoolMachine.TestCase
