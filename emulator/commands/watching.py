@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
 
 from emulator.commands.client import CommandFailed, add_endpoint, connect, segment, show
-from emulator.faults import EFFECTS
+from emulator.resources.faults import EFFECTS, MATCH
+from emulator.resources.schema import Choice, Members, Text
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -21,10 +23,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--option", action="append", default=[], metavar="NAME=VALUE", help="e.g. code=…, seconds=2"
     )
     adding.add_argument(
-        "--match", action="append", default=[], metavar="NAME=VALUE", help="e.g. pool=python, nth=3"
+        "--match", action="append", default=[], metavar="NAME=VALUE", help="e.g. pool=python, every=3"
     )
     adding.add_argument("--times", type=int, help="how often it strikes (default: always)")
     adding.add_argument("--seed", type=int, help="for probability and random lengths")
+    adding.add_argument("--id", help="a name for it (default: fault-1, fault-2 …)")
     listing = inner.add_parser("list", help="rules in force, and how often they struck")
     clearing = inner.add_parser("clear", help="remove a rule, or all of them")
     clearing.add_argument("id", nargs="?")
@@ -35,25 +38,27 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         parser.set_defaults(act=act)
 
 
-def _pairs(given: list[str], flag: str) -> dict[str, Any]:
+def _pairs(given: list[str], flag: str, members: Members) -> dict[str, Any]:
     pairs: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals:
             raise CommandFailed(f"{flag} {text}: must look like NAME=VALUE")
-        try:
-            pairs[name] = json.loads(value)
-        except ValueError:
-            pairs[name] = value
+        pairs[name] = value
+        if not isinstance(members.kinds.get(name), Text | Choice):
+            with contextlib.suppress(ValueError):
+                pairs[name] = json.loads(value)
     return pairs
 
 
 def _add(options: argparse.Namespace) -> None:
     document: dict[str, Any] = {
-        "effect": {"type": options.effect, **_pairs(options.option, "--option")},
-        "match": _pairs(options.match, "--match"),
+        "effect": {"type": options.effect, **_pairs(options.option, "--option", EFFECTS[options.effect])},
+        "match": _pairs(options.match, "--match", MATCH),
     }
-    document |= {name: value for name in ("times", "seed") if (value := getattr(options, name)) is not None}
+    document |= {
+        name: value for name in ("times", "seed", "id") if (value := getattr(options, name)) is not None
+    }
     show(connect(options).call("POST", "/.emulator/faults", document))
 
 

@@ -16,7 +16,14 @@ from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
 from emulator.clock import SystemClock
-from emulator.errors import ConfigurationError, Forbidden, RequestInvalid, RouteNotFound, Unauthenticated
+from emulator.errors import (
+    ConfigurationError,
+    Forbidden,
+    PoolUnavailable,
+    RequestInvalid,
+    RouteNotFound,
+    Unauthenticated,
+)
 from emulator.http.dispatch import Surface
 from emulator.http.sessions import moment
 from emulator.pool.pool import Pool
@@ -150,7 +157,15 @@ class Admin:
         if action not in ("stop", "expire", "kill"):
             raise RouteNotFound(f"'{action}' is not one of stop, expire, kill.")
         pool, session = self._find(request)
-        await pool.stop(session, f"{action} was asked for over the admin API")
+        try:
+            if action == "kill":
+                await pool.kill(session, "killed over the admin API")
+            elif action == "expire":
+                await pool.stop(session, "as if its cooldown were over, by the admin API", "expired")
+            else:
+                await pool.stop(session, "stopped over the admin API")
+        except RuntimeFailure as error:
+            raise PoolUnavailable(f"The session could not be killed: {error}", reason=str(error)) from error
         return JSONResponse({"session": session.guid, "identifier": session.identifier, "done": action})
 
     async def _events(self, request: Request) -> Response:

@@ -92,7 +92,7 @@ class Emulator:
             settings.strict,
             commands=Commands(settings.executions_kept),
         )
-        self.faults = Faults()
+        self.faults = Faults(lambda: self.registry.pools)
         misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
         self.metrics = Metrics(self.registry)
         self.mcp_keys = McpKeys.open(state, self.clock)
@@ -103,7 +103,7 @@ class Emulator:
         self.admin = Admin(self.registry, self.clock, self.identity, self.about)
         watching = Watching(self.journal, self.faults, self.metrics, self.events)
         watching.add_to(self.admin.router)
-        self.admin.on_reset |= {"faults": self.faults.clear, "requests": self.journal.clear}
+        self.admin.on_reset |= {"faults": self.faults.reset, "requests": self.journal.clear}
         self.trust = Trust()
         self.trust.add_to(self.admin.router)
         self.control = ControlPlane(

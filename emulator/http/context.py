@@ -9,15 +9,18 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import parse_qsl
+from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 
 from emulator.errors import IdentifierLengthInvalid, RequestInvalid
 from emulator.http.commands import Commands
 from emulator.http.upstream import Upstreams
+from emulator.http.versions import Execution
 from emulator.pool.pool import Pool
-from emulator.pool.session import Lease
+from emulator.pool.session import Lease, Session
 
 IDENTIFIER = re.compile(r"[a-zA-Z0-9_|}{\[\]:\"';<>?/.,@#$%^&*()\-+=!~`]+")
 """Characters of the 2025-10-02-preview swagger's pattern."""
@@ -39,13 +42,26 @@ class Limits:
 
 @dataclass
 class Plane:
-    """What all data-plane requests share."""
+    """What all data-plane requests share. `latest`: the id of the newest execution of each session."""
 
     upstreams: Upstreams
     limits: Limits
     strict: bool
     background: set[asyncio.Task[None]] = field(default_factory=set)
     commands: Commands = field(default_factory=Commands)
+    latest: WeakKeyDictionary[Session, str] = field(default_factory=WeakKeyDictionary)
+
+
+class Fate(Protocol):
+    """What faults do to a call on its way; see `faulting`."""
+
+    def destined(self, identifier: str) -> str: ...
+
+    async def allocating(self, identifier: str) -> None: ...
+
+    async def serving(self, session: Session) -> None: ...
+
+    async def answered(self, session: Session, execution: Execution) -> Execution: ...
 
 
 @dataclass
@@ -62,10 +78,11 @@ class Call:
     query: Mapping[str, str]
     began: float = field(default_factory=time.perf_counter)
     lease: Lease | None = None
+    fate: Fate | None = None
 
     @property
     def method(self) -> str:
-        return str(self.scope["method"])
+        return str(self.scope.get("method", "GET"))  # a WebSocket begins with a GET
 
     def header(self, name: str) -> str | None:
         wanted = name.lower().encode("latin-1")
@@ -73,15 +90,21 @@ class Call:
 
     def identifier(self, fallback: str | None = None) -> str:
         """The identifier, checked. Raises `RequestInvalid` or `IdentifierLengthInvalid`."""
-        return check_identifier(self.query.get("identifier", fallback), strict=self.plane.strict)
+        checked = check_identifier(self.query.get("identifier", fallback), strict=self.plane.strict)
+        return checked if self.fate is None else self.fate.destined(checked)
 
     @asynccontextmanager
     async def session(self, identifier: str) -> AsyncIterator[Lease]:
         """A lease on the identifier's session for the length of the block."""
+        if self.fate is not None:
+            identifier = self.fate.destined(identifier)
+            await self.fate.allocating(identifier)
         lease = self.lease = await self.pool.acquire(identifier)
         trace = {"pool": self.pool.spec.name, "identifier": identifier, "session": lease.session.guid}
         self.scope.setdefault("emulator.trace", {}).update(trace)
         try:
+            if self.fate is not None:
+                await self.fate.serving(lease.session)
             yield lease
         finally:
             lease.release()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from emulator.errors import PoolNotFound, ServiceError
 from emulator.http.answers import error_answer, unexpected
 from emulator.http.dataplane import DataPlane, Guard, authorization_of
-from emulator.http.faulting import TRANSPORT, ConnectionCut
+from emulator.http.faulting import over
+from emulator.http.tampering import SEND, TRANSPORT, ConnectionCut
 from emulator.pool.pool import Pool
 from emulator.pool.registry import Registry
 from emulator.resources.model import SessionPool
@@ -28,7 +29,7 @@ FLUSH_SECONDS = 5.0
 
 async def _cut_off(scope: Scope, receive: Receive) -> None:
     """Close the connection in the middle of an answer, so that the caller sees that it is not whole."""
-    transport: asyncio.Transport = scope[TRANSPORT]
+    transport: asyncio.Transport = scope["state"][TRANSPORT]
     transport.close()
     try:
         async with asyncio.timeout(FLUSH_SECONDS):
@@ -71,19 +72,27 @@ class Dispatcher:
             await send(message)
 
         try:
-            await self._route(scope, receive, watched_send)
+            await self._serve(scope, receive, watched_send, lambda: started)
         except ConnectionCut as cut:
             log.info("a connection was cut by fault %s", cut)
+        finally:
+            over(scope)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, started: Callable[[], bool]) -> None:
+        try:
+            await self._route(scope, receive, send)
         except ServiceError as error:
-            if started:  # the answer has begun: all that is left is to cut the connection
+            if started():  # the answer has begun: all that is left is to cut the connection
                 log.warning("an answer was cut off: %s", error)
                 if scope["type"] != "http":
                     raise
                 await _cut_off(scope, receive)
                 return
-            await self._answer(error, scope, receive, send)
+            await self._answer(error, scope, receive, scope.get(SEND, send))  # a fault may be in between
+        except ConnectionCut:
+            raise
         except Exception as error:
-            if started:
+            if started():
                 raise
             await unexpected(error)(scope, receive, send)
 

@@ -4,37 +4,50 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+from functools import partial
+from typing import Any
 
-from starlette.types import Message, Send
+from starlette.types import Scope
 
-from emulator import errors
 from emulator.clock import Clock
-from emulator.errors import AllocationFailed, ServiceError, Shape
-from emulator.faults import Fault, Faults
+from emulator.errors import AllocationFailed, ServiceError
+from emulator.faults import Fault, Faults, Request
 from emulator.http.context import Call
+from emulator.http.endings import end
+from emulator.http.injected import injected
+from emulator.http.interpreter import latest, stored
+from emulator.http.journal import TRACE
+from emulator.http.mixing import Missed, another, is_file_route
+from emulator.http.tampering import SEND, ConnectionCut, Cutting, Truncating, cut
+from emulator.http.upstream import explain
+from emulator.http.versions import Execution
 from emulator.pool.events import EventLog
-from emulator.pool.session import Session
+from emulator.pool.pool import Pool
+from emulator.pool.session import Session, State
 from emulator.pool.sweeper import Sweeper
-from emulator.runtimes.base import Exit
+from emulator.resources.faults import impossible
 
-TRANSPORT = "emulator.transport"
-"""Where the server puts the connection's transport into the scope, so that a fault can cut it."""
-
-
-class ConnectionCut(Exception):
-    """The connection was closed on purpose; there is nobody left to answer."""
+FATE = "emulator.fate"
+"""Scope key of what faults do to a request that some rule may strike."""
 
 
-def _service_errors() -> dict[str, type[ServiceError]]:
-    """Contract errors by code; of two with one code the first, as in the tree of `emulator.errors`."""
-    found: dict[str, type[ServiceError]] = {}
-    waiting = ServiceError.__subclasses__()
-    while waiting:
-        kind = waiting.pop(0)
-        if kind.__module__ == errors.__name__:
-            found.setdefault(kind.code, kind)
-            waiting += kind.__subclasses__()
-    return found
+class Stage(Enum):
+    """Where on its way a request meets a fault; rules count the requests that come that far."""
+
+    REQUEST = auto()
+    ALLOCATION = auto()
+    SESSION = auto()
+    ANSWER = auto()
+
+
+_STAGES = {
+    "coldStart": Stage.ALLOCATION,
+    "allocation": Stage.ALLOCATION,
+    "kernelDeath": Stage.SESSION,
+    "kill": Stage.SESSION,
+    "expire": Stage.SESSION,
+}
 
 
 class Misfortune:
@@ -42,146 +55,266 @@ class Misfortune:
 
     def __init__(self, faults: Faults, clock: Clock, sweeper: Sweeper, events: EventLog) -> None:
         self.faults = faults
-        self._clock = clock
-        self._sweeper = sweeper
-        self._events = events
+        self.clock = clock
+        self.sweeper = sweeper
+        self.events = events
         self._tasks: set[asyncio.Task[None]] = set()
-        self._effects: dict[str, Callable[[Fault, Call, str], Awaitable[None]]] = {
-            "error": self._error,
-            "latency": self._latency,
-            "coldStart": self._cold_start,
-            "cut": self._cut,
-            "kill": self._kill,
-            "expire": self._expire,
-            "allocation": self._allocation,
-            "mixUp": self._mix_up,
-            "clock": self._jump,
-        }
 
     async def befall(self, call: Call) -> None:
-        """Let every matching fault happen to `call` before it is served.
+        """Let the faults happen that come before `call` is served; others follow on its way.
 
-        May raise a `ServiceError`, `ConnectionCut`, change the call's identifier, or leave something to
-        happen while the request runs.
+        May raise a `ServiceError` or `ConnectionCut`.
         """
-        if not self.faults.rules:
-            return
-        identifier = call.query.get("identifier", "")
-        route = "/" + "/".join(call.segments)
-        spec = call.pool.spec
-        for fault in self.faults.meeting(
-            pool=spec.name, identifier=identifier, route=route, method=call.method
-        ):
-            self._events.emit(
-                f"fault.{fault.effect}",
-                f"fault {fault.id}",
-                pool=spec.name,
-                identifier=identifier or None,
-                route=route,
-            )
-            await self._effects[fault.effect](fault, call, identifier)
+        if self.faults.of(call.pool):
+            fate = call.fate = call.scope[FATE] = CallsFate(self, call)
+            await fate.begin()
 
-    async def _error(self, fault: Fault, call: Call, identifier: str) -> None:
-        code = str(fault.options.get("code", ""))
-        kind = _service_errors().get(code)
-        status = fault.options.get("status")
-        reason = f"fault {fault.id}"
-        message = str(fault.options.get("message", f"This answer was asked for by {reason}."))
-        if kind is errors.SessionsCountExceedsLimit and not call.pool.spec.container_type.built_in:
-            kind = errors.PodAllocationRejected
-        if kind is None or issubclass(kind, errors.ModelBindingFailed):
-            error = ServiceError(
-                message, code=code or "InjectedFault", status=int(status or 500), reason=reason
-            )
-            error.shape = Shape.EMPTY if error.status in (401, 403) else Shape.NESTED
-            raise error
-        raise kind(message, reason=reason, status=None if status is None else int(status))
+    def later(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
+        """Do `work` so many real seconds from now, whatever becomes of the request."""
 
-    async def _latency(self, fault: Fault, call: Call, identifier: str) -> None:
-        await asyncio.sleep(fault.seconds())
+        async def wait_and_work() -> None:
+            await asyncio.sleep(seconds)
+            await work()
 
-    async def _cold_start(self, fault: Fault, call: Call, identifier: str) -> None:
-        if call.pool.find(identifier) is None:
-            await asyncio.sleep(fault.seconds())
-
-    async def _allocation(self, fault: Fault, call: Call, identifier: str) -> None:
-        if call.pool.find(identifier) is None:
-            text = f"Session pool '{call.pool.spec.name}' could not start a session."
-            raise AllocationFailed(str(fault.options.get("message", text)), reason=f"fault {fault.id}")
-
-    async def _jump(self, fault: Fault, call: Call, identifier: str) -> None:
-        self._clock.advance(fault.seconds())
-        await self._sweeper.run_due()
-
-    async def _mix_up(self, fault: Fault, call: Call, identifier: str) -> None:
-        others = [
-            one for one in call.pool.sessions if one.identifier != identifier and one.instance is not None
-        ]
-        if others:
-            other = min(others, key=lambda one: one.created_at)
-            call.query = {**call.query, "identifier": other.identifier}
-            self._events.emit(
-                "fault.mixedUp",
-                f"fault {fault.id}: {identifier!r} is served by the session of {other.identifier!r}",
-                pool=call.pool.spec.name,
-                identifier=identifier,
-                session=other.guid,
-            )
-
-    async def _cut(self, fault: Fault, call: Call, identifier: str) -> None:
-        transport = call.scope.get(TRANSPORT)
-        if "afterBytes" not in fault.options:
-            if transport is not None:
-                transport.abort()
-            raise ConnectionCut(fault.id)
-        call.send = _cutting(call.send, int(fault.options["afterBytes"]), transport)
-
-    async def _kill(self, fault: Fault, call: Call, identifier: str) -> None:
-        oom = bool(fault.options.get("oom", False))
-
-        async def kill(session: Session) -> None:
-            call.pool.exited(Exit(session.guid, 137, oom=oom))
-
-        self._later(fault, call, identifier, kill)
-
-    async def _expire(self, fault: Fault, call: Call, identifier: str) -> None:
-        async def expire(session: Session) -> None:
-            await call.pool.stop(session, f"fault {fault.id}")
-
-        self._later(fault, call, identifier, expire)
-
-    def _later(
-        self, fault: Fault, call: Call, identifier: str, act: Callable[[Session], Awaitable[None]]
-    ) -> None:
-        """Do `act` to the call's session, `after` real seconds from now, once it has one."""
-
-        async def wait_and_act() -> None:
-            await asyncio.sleep(float(fault.options.get("after", 0.0)))
-            session = call.pool.find(identifier)
-            if session is not None:
-                await act(session)
-
-        task = asyncio.create_task(wait_and_act(), name=f"fault {fault.id}")
+        task = asyncio.create_task(wait_and_work(), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
 
-def _cutting(send: Send, after: int, transport: asyncio.Transport | None) -> Send:
-    left = after
+def over(scope: Scope) -> None:
+    """The request has been answered, or never will be: what has not happened to it by now was missed."""
+    if (fate := scope.get(FATE)) is not None:
+        fate.over()
 
-    async def cutting(message: Message) -> None:
-        nonlocal left
-        if message["type"] != "http.response.body":
-            await send(message)
-            return
-        body = message.get("body", b"")
-        if len(body) <= left and message.get("more_body", False):
-            left -= len(body)
-            await send(message)
-            return
-        await send({"type": "http.response.body", "body": body[:left], "more_body": True})
-        if transport is not None:
-            transport.abort()
-        raise ConnectionCut("in the middle of the answer")
 
-    return cutting
+class CallsFate:
+    """What faults do to one call. Each that strikes leaves one event: `fault.<effect>`, or `fault.missed`."""
+
+    def __init__(self, world: Misfortune, call: Call) -> None:
+        self._world = world
+        self._call = call
+        self._asked = call.query.get("identifier", "")
+        self._route = "/" + "/".join(call.segments)
+        self._mixing: Fault | None = None
+        self._other: Session | None = None
+        self._open: dict[str, tuple[Fault, str]] = {}
+        self._effects: dict[str, Callable[[Fault], Awaitable[None]]] = {
+            "error": self._error,
+            "latency": self._wait,
+            "coldStart": self._wait,
+            "allocation": self._allocation,
+            "cut": self._cut,
+            "truncate": self._truncate,
+            "mixUp": self._mix_up,
+            "clock": self._jump,
+        }
+
+    # -- on the call's way -------------------------------------------------------------------------------
+
+    async def begin(self) -> None:
+        await self._meet(Stage.REQUEST)
+
+    def destined(self, identifier: str) -> str:
+        """Whose session the call gets that asks for `identifier`'s."""
+        if self._other is not None:
+            return self._other.identifier
+        self._asked = identifier
+        if (fault := self._mixing) is not None:
+            self._mixing = None
+            try:
+                self._other = another(self._call.pool, identifier, fault.options.get("with"))
+            except Missed as why:
+                self._missed(fault, str(why))
+                return identifier
+            self._mixed(fault, self._other, f"is served by the session of {self._other.identifier!r}")
+            return self._other.identifier
+        return identifier
+
+    async def allocating(self, identifier: str) -> None:
+        """A session of `identifier` is asked for."""
+        if _will_allocate(self._call.pool, identifier):
+            await self._meet(Stage.ALLOCATION)
+
+    async def serving(self, session: Session) -> None:
+        """`session` begins to serve the call. Raises what callers see of a session that is gone."""
+        if self._other is not None:  # `mixedUp` tells whose session it is
+            self._trace["identifier"] = self._asked
+        for fault in self._struck(Stage.SESSION):
+            work = partial(self._end, fault, session)
+            if after := fault.options.get("after"):
+                self._world.later(after, work, f"fault {fault.id}")
+            else:
+                await work()
+        if session.state is not State.ACTIVE:
+            raise await explain(session, ConnectionResetError("its session is gone"))
+
+    async def answered(self, session: Session, execution: Execution) -> Execution:
+        """The execution that the caller is told about, which may be another identifier's."""
+        for fault in self._struck(Stage.ANSWER):
+            try:
+                if (reason := impossible(fault.rule, self._call.pool.spec.container_type)) is not None:
+                    raise Missed(reason)
+                other, execution = await self._answer_of_another(fault, session)
+            except Missed as why:
+                self._missed(fault, str(why))
+            else:
+                self._mixed(fault, other, f"gets the answer of {other.identifier!r}")
+        return execution
+
+    def over(self) -> None:
+        """The call has ended."""
+        if self._mixing is not None:
+            self._missed(self._mixing, "the request was for no session")
+            self._mixing = None
+        for fault, why in list(self._open.values()):
+            self._missed(fault, why)
+
+    # -- what happens ------------------------------------------------------------------------------------
+
+    async def _meet(self, stage: Stage) -> None:
+        ended: Exception | None = None
+        by = ""
+        for fault in self._struck(stage):
+            if ended is not None:
+                self._missed(fault, f"fault {by} had ended the request already")
+                continue
+            try:
+                await self._effects[fault.effect](fault)
+            except Missed as why:
+                self._missed(fault, str(why))
+            except (ServiceError, ConnectionCut) as error:
+                ended, by = error, fault.id
+        if ended is not None:
+            raise ended
+
+    async def _error(self, fault: Fault) -> None:
+        built_in = self._call.pool.spec.container_type.built_in
+        error = injected(fault.options, f"fault {fault.id}", built_in=built_in)
+        self._happened(fault, f"the answer is {error.status} {error.code}")
+        raise error
+
+    async def _wait(self, fault: Fault) -> None:
+        seconds = fault.seconds()
+        self._happened(fault, f"the request waits {seconds:.3f} s")
+        await asyncio.sleep(seconds)
+
+    async def _allocation(self, fault: Fault) -> None:
+        text = f"Session pool '{self._call.pool.spec.name}' could not start a session."
+        self._happened(fault, "no session is allocated")
+        raise AllocationFailed(str(fault.options.get("message", text)), reason=f"fault {fault.id}")
+
+    async def _jump(self, fault: Fault) -> None:
+        seconds = fault.options["seconds"]
+        self._happened(fault, f"the clock jumps by {seconds:g} s")
+        self._world.clock.advance(seconds)
+        await self._world.sweeper.run_due()
+
+    async def _mix_up(self, fault: Fault) -> None:
+        if self._mixing is not None:
+            raise Missed(f"fault {self._mixing.id} had mixed the request up already")
+        self._mixing = fault  # whose request it is may be said only in its body
+
+    async def _cut(self, fault: Fault) -> None:
+        call = self._call
+        if (after := fault.options.get("afterBytes")) is None:
+            self._happened(fault, "the connection is cut before the answer")
+            cut(call.scope)
+            raise ConnectionCut(fault.id)
+        struck = self._tampered(fault, f"the connection is cut after {after} bytes", after)
+        call.send = call.scope[SEND] = Cutting(call.send, call.scope, after, struck)
+
+    async def _truncate(self, fault: Fault) -> None:
+        call = self._call
+        if call.scope["type"] == "websocket":
+            raise Missed("a WebSocket has no body to truncate; use cut")
+        after = fault.options["afterBytes"]
+        struck = self._tampered(fault, f"the body is truncated to {after} bytes", after)
+        call.send = call.scope[SEND] = Truncating(call.send, after, struck)
+
+    def _tampered(self, fault: Fault, what: str, after: int) -> Callable[[bool], None]:
+        """What is told by an answer's `send` whether it came to the fault."""
+        self._open[fault.id] = (fault, "the answer broke off before it came to that")
+
+        def struck(happened: bool) -> None:
+            if happened:
+                self._happened(fault, what)
+            else:
+                self._missed(fault, f"the answer had no more than {after} bytes")
+
+        return struck
+
+    async def _end(self, fault: Fault, session: Session) -> None:
+        try:
+            self._happened(fault, await end(fault, self._call, session), session)
+        except Missed as why:
+            self._missed(fault, str(why))
+
+    async def _answer_of_another(self, fault: Fault, own: Session) -> tuple[Session, Execution]:
+        call = self._call
+        wanted = fault.options.get("with")
+        other = another(call.pool, own.identifier, wanted, lambda one: latest(call, one) is not None)
+        try:
+            return other, await stored(call, other, latest(call, other) or "")
+        except ServiceError as error:
+            raise Missed(f"the answer of {other.identifier!r} is not there any more: {error}") from error
+
+    # -- and how it is told ------------------------------------------------------------------------------
+
+    def _struck(self, stage: Stage) -> list[Fault]:
+        request = Request(self._call.pool.spec.name, self._asked, self._route, self._call.method)
+        return [
+            fault
+            for fault in self._world.faults.of(self._call.pool)
+            if _stage_of(fault) is stage and self._concerns(fault) and fault.strikes(request)
+        ]
+
+    def _concerns(self, fault: Fault) -> bool:
+        """A mix-up of files concerns only requests about files."""
+        if fault.effect != "mixUp" or fault.options.get("what") != "files":
+            return True
+        return self._call.pool.spec.container_type.built_in and is_file_route(self._call.segments)
+
+    @property
+    def _trace(self) -> dict[str, Any]:
+        trace: dict[str, Any] = self._call.scope.setdefault(TRACE, {})
+        return trace
+
+    def _happened(self, fault: Fault, what: str, session: Session | None = None) -> None:
+        self._open.pop(fault.id, None)
+        struck = self._trace.setdefault("faults", [])
+        if fault.id not in struck:
+            struck.append(fault.id)
+        self._emit(f"fault.{fault.effect}", fault, what, session)
+
+    def _missed(self, fault: Fault, why: str) -> None:
+        self._open.pop(fault.id, None)
+        fault.give_back()
+        self._emit("fault.missed", fault, f"{fault.effect} did not happen: {why}", None)
+
+    def _mixed(self, fault: Fault, other: Session, how: str) -> None:
+        what = fault.options.get("what", "session")
+        self._trace["mixedUp"] = {"what": what, "identifier": other.identifier, "session": other.guid}
+        self._happened(fault, f"{self._asked!r} {how}", other)
+
+    def _emit(self, kind: str, fault: Fault, what: str, session: Session | None) -> None:
+        self._world.events.emit(
+            kind,
+            f"fault {fault.id}: {what}",
+            pool=self._call.pool.spec.name,
+            identifier=self._asked or None,
+            session=session.guid if session is not None else None,
+            fault=fault.id,
+            route=self._route,
+        )
+
+
+def _stage_of(fault: Fault) -> Stage:
+    if fault.effect == "mixUp" and fault.options.get("what") == "answers":
+        return Stage.ANSWER
+    return _STAGES.get(fault.effect, Stage.REQUEST)
+
+
+def _will_allocate(pool: Pool, identifier: str) -> bool:
+    if pool.find(identifier) is not None or pool.serving >= pool.spec.max_sessions:
+        return False
+    return not any(one.identifier == identifier and one.state is State.ALLOCATING for one in pool.sessions)

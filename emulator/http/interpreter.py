@@ -20,7 +20,7 @@ from emulator.http.bodies import read_object, take
 from emulator.http.commands import Ran
 from emulator.http.context import Call
 from emulator.http.versions import NEWEST, Execution, Family, Version, read_version
-from emulator.pool.session import Lease
+from emulator.pool.session import Lease, Session
 from emulator.resources.model import ContainerType
 
 POLL_SECONDS = 0.5
@@ -54,6 +54,7 @@ async def execute(call: Call, family: Family) -> Response:
         execution, inner_headers, times = await _run(call, lease, run)
         if execution.running:
             _hold_until_finished(call, lease, execution.id)
+        execution = await told(call, lease.session, execution)
         headers = {**call.session_headers(), **_operation_headers(call, execution.id)}
     done = time.perf_counter()
     headers |= _timing(call, prepared, allocated, done, times, inner_headers)
@@ -75,7 +76,7 @@ async def run_in(call: Call, identifier: str, body: dict[str, Any]) -> Execution
     run = (_read_shell if shell else _read_code)(call, version, body)
     async with call.session(identifier) as lease:
         execution, _, _ = await _run(call, lease, run)
-    return execution
+        return await told(call, lease.session, execution)
 
 
 def unwrap(body: dict[str, Any], family: Family, *, strict: bool) -> dict[str, Any]:
@@ -194,10 +195,18 @@ async def _run(call: Call, lease: Lease, run: Run) -> Ran:
     """Run it, unless the caller's operation id is one that the session knows."""
     operation = call.header("operation-id")
     if call.pool.spec.container_type is not ContainerType.SHELL:
-        return await _run_inside(call, lease, run, operation)
-    operation = operation or str(uuid.uuid4())
-    start = partial(_run_inside, call, lease, run, operation)
-    return await call.plane.commands.once(lease.session, operation, start)
+        ran = await _run_inside(call, lease, run, operation)
+    else:
+        operation = operation or str(uuid.uuid4())
+        start = partial(_run_inside, call, lease, run, operation)
+        ran = await call.plane.commands.once(lease.session, operation, start)
+    call.plane.latest[lease.session] = ran[0].id
+    return ran
+
+
+async def told(call: Call, session: Session, execution: Execution) -> Execution:
+    """The execution that the caller is told about: a fault may confuse it with another one."""
+    return execution if call.fate is None else await call.fate.answered(session, execution)
 
 
 async def _run_inside(call: Call, lease: Lease, run: Run, operation: str | None) -> Ran:
@@ -281,32 +290,41 @@ async def get_execution(call: Call, execution_id: str) -> Response:
     if call.pool.find(identifier) is None:
         raise _no_execution(execution_id)
     async with call.session(identifier) as lease:
-        if call.pool.spec.container_type is ContainerType.SHELL:
-            found = call.plane.commands.find(lease.session, execution_id)
-            if found is None:
-                raise _no_execution(execution_id)
-            execution = found
-        else:
-            execution = await _fetch(call, lease, execution_id)
+        execution = await stored(call, lease.session, execution_id)
         headers = call.session_headers()
     if version.supported is not None:
         headers["api-supported-versions"] = version.supported
     return JSONResponse(version.execution(execution, Family.EXECUTIONS), 200, headers)
 
 
+def latest(call: Call, session: Session) -> str | None:
+    """The id of what `session` ran last, if anything."""
+    return call.plane.latest.get(session)
+
+
+async def stored(call: Call, session: Session, execution_id: str) -> Execution:
+    """An execution that `session` knows. Raises `ServiceError` (404) for others."""
+    if call.pool.spec.container_type is not ContainerType.SHELL:
+        return await _fetch(call, session, execution_id)
+    found = call.plane.commands.find(session, execution_id)
+    if found is None:
+        raise _no_execution(execution_id)
+    return found
+
+
 def _no_execution(execution_id: str) -> RouteNotFound:
     return RouteNotFound(f"No execution available for operation Id: {execution_id}", code="ExecutionNotFound")
 
 
-async def _fetch(call: Call, lease: Lease, execution_id: str) -> Execution:
-    query = urlencode({"api-version": NEWEST, "identifier": lease.session.identifier})
+async def _fetch(call: Call, session: Session, execution_id: str) -> Execution:
+    query = urlencode({"api-version": NEWEST, "identifier": session.identifier})
     target = f"/executions/{quote(execution_id, safe='')}?{query}"
-    async with call.plane.upstreams.request(lease.session, "GET", target, at_most=30.0) as answer:
+    async with call.plane.upstreams.request(session, "GET", target, at_most=30.0) as answer:
         raw = await answer.read()
         if answer.status >= 400:
             raise inner_error(answer.status, raw)
         inner = json.loads(raw)
-        return _code_execution(inner, lease.session.identifier, inner.get("executionType"))
+        return _code_execution(inner, session.identifier, inner.get("executionType"))
 
 
 def _hold_until_finished(call: Call, lease: Lease, execution_id: str) -> None:
@@ -315,7 +333,7 @@ def _hold_until_finished(call: Call, lease: Lease, execution_id: str) -> None:
 
     async def follow() -> None:
         try:
-            while (await _fetch(call, held, execution_id)).running:  # noqa: ASYNC110 - it runs elsewhere
+            while (await _fetch(call, held.session, execution_id)).running:  # noqa: ASYNC110 - it runs elsewhere
                 await asyncio.sleep(POLL_SECONDS)
         except ServiceError:
             return  # the session is gone, or the run was pushed out of the store: nothing left to wait for

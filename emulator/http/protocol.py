@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from emulator.http.faulting import TRANSPORT
+from emulator.http.tampering import TRANSPORT
 
 
 class CuttableProtocol(HttpToolsProtocol):
-    """Nothing but the transport is added."""
+    """Nothing but the transport is added: to the state, which the protocol of a WebSocket takes over."""
 
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
-        scope[TRANSPORT] = self.transport
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.app_state = {**self.app_state, TRANSPORT: transport}

@@ -115,7 +115,17 @@ class Upstreams:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(EXIT_NEWS_SECONDS):
                 await self._doubt(session)
-                await session.ended.wait()
+                await _over(session)
+
+
+async def _over(session: Session) -> None:
+    """Wait until the container has exited, or the session was ended otherwise."""
+    news = [asyncio.ensure_future(event.wait()) for event in (session.ended, session.gone)]
+    try:
+        await asyncio.wait(news, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in news:
+            one.cancel()
 
 
 def _connector(instance: Instance) -> aiohttp.BaseConnector:

@@ -50,10 +50,12 @@ class Watching:
         id_ = request.path_params["id"]
         if not self._faults.remove(id_):
             raise RouteNotFound(f"There is no fault {id_}; GET /.emulator/faults lists them.")
+        self._events.emit("fault.removed", id_)
         return Response(status_code=204)
 
     async def _clear(self, _: Request) -> Response:
-        self._faults.clear()
+        count = self._faults.clear()
+        self._events.emit("fault.removed", f"all {count} rules")
         return Response(status_code=204)
 
     async def _requests(self, _: Request) -> Response:

@@ -18,6 +18,7 @@ from emulator.errors import (
     PoolUnavailable,
     SessionsCountExceedsLimit,
 )
+from emulator.pool import killing
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
 from emulator.pool.liveness import Check, Liveness
@@ -345,14 +346,25 @@ class Pool:
         self._end(session, "expired", f"{what} of {span:g} s is over")
         return True
 
-    async def stop(self, session: Session, cause: str) -> None:
-        """End a session and return when its instance is gone; of one already ending: wait for it."""
+    async def stop(self, session: Session, cause: str, kind: str = "stopped") -> None:
+        """End a session and return when its instance is gone; of one already ending: wait for it.
+
+        `kind`: what the events call it, `stopped` or `expired`.
+        """
         if session.state is State.ALLOCATING:
             await session.settled.wait()
         if session.state is State.ACTIVE:
-            self._end(session, "stopped", cause)
+            self._end(session, kind, cause)
         if session.state is State.EXPIRING:
             await session.gone.wait()
+
+    async def kill(self, session: Session, cause: str, *, oom: bool = False) -> None:
+        """Let the session's container die under it, as in a crash; returns once that is known.
+
+        `oom`: it is told as for want of memory. Of one that does not serve: nothing to do. Raises
+        `RuntimeFailure` when the runtime cannot.
+        """
+        await killing.kill(session, cause, self._shared.runtime, self.exited, oom=oom)
 
     def _end(self, session: Session, kind: str, cause: str) -> None:
         # The state changes now, before anything is awaited: whoever asks from here on gets a new session. So
@@ -400,6 +412,7 @@ class Pool:
         session.exit = exit_
         session.ended.set()
         how = exit_.reason or f"exited with code {exit_.code}{', out of memory' if exit_.oom else ''}"
+        how += f" ({session.killed_by})" if session.killed_by else ""
         clean = self.spec.lifecycle.type is LifecycleType.ON_CONTAINER_EXIT and exit_.code == 0
         if clean:
             self._end(session, "ended", f"container {how}")

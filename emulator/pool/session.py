@@ -41,8 +41,8 @@ class Session:
     """An identifier's session. Times in emulated seconds since the epoch; `in_flight` requests hold it.
 
     `gone` is set once the session will never serve again and its instance was asked to stop; `ended` as
-    soon as its container is known to have exited, with `exit` saying how. `due` is the moment at which the
-    sweeper looks at it.
+    soon as its container is known to have exited, with `exit` saying how; `killed_by` says who wanted that,
+    if somebody did. `due` is the moment at which the sweeper looks at it.
     """
 
     identifier: str
@@ -55,6 +55,7 @@ class Session:
     in_flight: int = 0
     requests: int = 0
     exit: Exit | None = None
+    killed_by: str | None = None
     due: float | None = None
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     ended: asyncio.Event = field(default_factory=asyncio.Event)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
+from emulator.resources.faults import read_rules
 from emulator.resources.lifecycle import modernise, read_lifecycle, read_scale
 from emulator.resources.model import (
     DEFAULT_LOCATION,
@@ -100,6 +101,7 @@ def parse_pool(
         template = _local_template(template, options, canonical, report)
     mcp = _mcp(properties, container_type, report)
     who = _names(canonical, report, name, subscription, resource_group)
+    rules = read_rules(canonical.get("x-emulator", {}), who["name"], container_type, report)
     place = canonical.get("location") or location or (previous.location if previous else None)
     if place is None and report.enforce:
         raise report.verbatim(
@@ -121,7 +123,7 @@ def parse_pool(
         lifecycle=lifecycle,
         network=Network(status),
         template=template,
-        emulator=options,
+        emulator=replace(options, faults=rules),
         document=kept,
         mcp_enabled=mcp.get("isMcpServerEnabled", False),
         mcp_key_disabled=mcp.get("isMcpServerApiKeyDisabled", False),

@@ -80,13 +80,30 @@ class ContainerTemplate:
 
 
 @dataclass(frozen=True)
+class Rule:
+    """A fault's rule, as it was written.
+
+    `match`: `pool`, `identifier`, `route` and `method` are shell patterns, `nth` and `every` count matching
+    requests from 1, `probability` is 0 to 1. `times`: how often it strikes (None: always). `seed` decides
+    everything random.
+    """
+
+    effect: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    match: Mapping[str, Any] = field(default_factory=dict)
+    times: int | None = None
+    seed: int = 0
+    id: str | None = None
+
+
+@dataclass(frozen=True)
 class EmulatorOptions:
     """The pool file's `x-emulator` block: what Azure's document cannot say.
 
     `image`: another image for a built-in pool. `runtime_name`: an OCI runtime of the engine (e.g. runsc).
     `ready`: warm instances of a built-in pool (None: the emulator's setting). `cpu`, `memory` (bytes):
     limits of a built-in pool's session. `forward_authorization`: pass the caller's token into a custom
-    container. `env`: extra environment of a built-in session.
+    container. `env`: extra environment of a built-in session. `faults`: rules in force from the start.
     """
 
     image: str | None = None
@@ -96,6 +113,7 @@ class EmulatorOptions:
     memory: int | None = None
     forward_authorization: bool = False
     env: tuple[tuple[str, str], ...] = ()
+    faults: tuple[Rule, ...] = field(default=(), compare=False)  # no other instances for another rule
 
 
 @dataclass(frozen=True)

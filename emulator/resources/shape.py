@@ -115,6 +115,7 @@ OPTIONS: Final = Members(
         "forwardAuthorization": Flag(),
         "env": Table(Text(secret=True)),
         "probes": Items(PROBE),
+        "faults": Items(Anything()),  # `faults` reads them: their members depend on the effect
     },
     closed=True,
 )

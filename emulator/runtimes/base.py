@@ -86,6 +86,12 @@ class Runtime(Protocol):
     async def stop(self, guid: str) -> None:
         """End an instance and remove all that belongs to it; of one that is gone: nothing to do."""
 
+    async def kill(self, guid: str, *, oom: bool = False) -> None:
+        """Let an instance die as in a crash, leaving its remains; of one that is gone: nothing to do.
+
+        `watch` tells of the exit, with code 137 and, if `oom`, as for want of memory.
+        """
+
     async def instances(self) -> list[Instance]:
         """Every running instance of this emulator, also those started by an earlier process."""
 

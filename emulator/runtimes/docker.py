@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from typing import Any
 
 import docker
@@ -31,7 +32,7 @@ from emulator.runtimes.docker_calls import Calls, unavailable
 from emulator.runtimes.docker_container import PORT, Containers, Started
 from emulator.runtimes.docker_events import Disconnected, News, Stream
 from emulator.runtimes.docker_known import RUNNING_STATES, Known, Phase, endpoint_of, trouble
-from emulator.runtimes.docker_network import remove_network
+from emulator.runtimes.docker_network import gone_is_fine, remove_network
 from emulator.runtimes.options import StartOptions, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
 from emulator.runtimes.remains import Remains
@@ -152,6 +153,13 @@ class DockerRuntime:
         self._known.pop(guid, None)
         self._subnets.give_back(known.take_subnet())
 
+    async def kill(self, guid: str, *, oom: bool = False) -> None:
+        known = self._known.get(guid)
+        if known is None or known.phase is not Phase.RUNNING:
+            return
+        known.as_oom = oom
+        await self._calls.run(gone_is_fine, self._api.kill, known.container, signal="SIGKILL")
+
     async def instances(self) -> list[Instance]:
         if not self._looked_around:
             remove = self._containers.remove_container
@@ -178,8 +186,9 @@ class DockerRuntime:
         queue: asyncio.Queue[News] = asyncio.Queue()
 
         def put(news: News) -> None:
-            if isinstance(news, Exit) and news.guid in self._known:
-                self._known[news.guid].told = True
+            if isinstance(news, Exit) and (known := self._known.get(news.guid)) is not None:
+                known.told = True
+                news = replace(news, oom=news.oom or known.as_oom)
             queue.put_nowait(news)
 
         stream = Stream(self._api, (self._options.instance, self._options.owner), put)
@@ -300,7 +309,7 @@ class DockerRuntime:
         elif container is not None and container["State"] not in RUNNING_STATES:
             try:
                 state = (await self._calls.run(self._api.inspect_container, container["Id"]))["State"]
-                exit_ = Exit(guid, int(state["ExitCode"]), oom=bool(state.get("OOMKilled")))
+                exit_ = Exit(guid, int(state["ExitCode"]), oom=bool(state.get("OOMKilled")) or known.as_oom)
             except RuntimeUnavailable:
                 raise
             except RuntimeFailure:

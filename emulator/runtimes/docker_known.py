@@ -25,7 +25,8 @@ class Known:
 
     `subnet` its network's, `container` its id. `endpoint`: the container's end of its network, which is
     another one after the container was restarted or joined the network anew. `given_up`: nobody waits for
-    its start any more. `told`: that it ended was said already.
+    its start any more. `told`: that it ended was said already. `as_oom`: it was killed, and that is to be told
+    as for want of memory.
     """
 
     phase: Phase = Phase.STARTING
@@ -34,6 +35,7 @@ class Known:
     endpoint: str = ""
     given_up: bool = False
     told: bool = False
+    as_oom: bool = False
 
     def take_subnet(self) -> str:
         """The subnet, for the one who gives it back; `""` if somebody did already."""

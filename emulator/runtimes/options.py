@@ -81,6 +81,7 @@ def environment(pool: SessionPool, options: StartOptions) -> dict[str, str]:
         "CODE_INTERPRETER_DEFAULT_TIMEOUT_SECONDS": str(options.default_timeout),
         "CODE_INTERPRETER_MAX_UPLOAD_BYTES": str(options.upload),
         "CODE_INTERPRETER_EXECUTIONS_KEPT": str(options.executions_kept),
+        "CODE_INTERPRETER_FAULTS": "true",  # the kernel can be told to die: `kernelDeath`
         **dict(pool.emulator.env),
     }
 

@@ -52,6 +52,7 @@ class _Child:
     process: asyncio.subprocess.Process
     folder: Path
     pool_key: str
+    as_oom: bool = False
     log: deque[str] = field(default_factory=lambda: deque(maxlen=2_000))
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
@@ -196,7 +197,13 @@ class ProcessRuntime:
     async def _wait(self, guid: str, child: _Child) -> None:
         code = await child.process.wait()
         if guid in self._children:
-            self._exits.put_nowait(Exit(guid, code, oom=False))
+            # A signal is told as an engine tells it.
+            self._exits.put_nowait(Exit(guid, code if code >= 0 else 128 - code, oom=child.as_oom))
+
+    async def kill(self, guid: str, *, oom: bool = False) -> None:
+        if (child := self._children.get(guid)) is not None:
+            child.as_oom = oom
+            _signal(child.process, signal.SIGKILL)
 
     async def stop(self, guid: str) -> None:
         child = self._children.pop(guid, None)

@@ -61,11 +61,19 @@ def interpreter_service(config: Config, settings: Settings, launch: Launch, firs
     async def metadata(request: Request) -> Response:
         return await described(launch)
 
+    async def kernel_death(request: Request) -> Response:
+        later = request.query_params.get("when") == "next"
+        if kernel.die(with_next_run=later):
+            return json_response({"message": "dies with the next run" if later else "killed"})
+        return json_response({"message": kernel.trouble or "There is no kernel to kill."}, 409)
+
     routes = [
         *interpreter.routes(),
         *FileRoutes(storage, config.files.max_upload).routes(),
         Route("/metadata", metadata, methods=["GET"]),
     ]
+    if settings.faults:  # whoever reaches this route can do the same by running code
+        routes.append(Route("/faults/kernelDeath", kernel_death, methods=["POST"]))
     return Service(
         Starlette(routes=routes, exception_handlers=HANDLERS, lifespan=lifespan), executions.abandon
     )

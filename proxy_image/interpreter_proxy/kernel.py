@@ -50,6 +50,8 @@ class Kernel:
         # Who wants to know of each new kernel, as soon as it can be used.
         self.on_ready: list[Callable[[KernelInstance], Coroutine[Any, Any, None]]] = []
         self._told: set[asyncio.Task[None]] = set()
+        self._alone: set[KernelInstance] = set()
+        self._doomed = False
 
     @property
     def language(self) -> Language:
@@ -92,6 +94,7 @@ class Kernel:
         except TimeoutError:
             collector.fail("ConnectionError", self.trouble)
             return
+        self._strike(instance)
         ending = await instance.execute(code, collector, limit.seconds, aside=aside)
         if instance.death.done() or ending in {Ending.DIED, Ending.TIMED_OUT_AND_KILLED}:
             self._ready.clear()
@@ -100,8 +103,10 @@ class Kernel:
     async def execute_alone(self, code: str, collector: Collector, limit: TimeLimit) -> None:
         """Runs code in a fresh kernel of its own that is ended afterwards."""
         instance = KernelInstance(KernelProcess(self._launch), self._grace)
+        self._alone.add(instance)
         try:
             await asyncio.wait_for(instance.prepare(), self._start_timeout)
+            self._strike(instance)
             ending = await instance.execute(code, collector, limit.seconds)
             conclude(collector, ending, instance, limit)
         except (TimeoutError, ConnectionError):
@@ -109,8 +114,27 @@ class Kernel:
                 "ConnectionError", f"The fresh kernel did not start. {instance.process.last_words}"
             )
         finally:
+            self._alone.discard(instance)
             instance.close()
             await asyncio.wait([instance.death])
+
+    def die(self, *, with_next_run: bool) -> bool:
+        """Kills every kernel of the session at once, or the one that takes the next run's code, as it does.
+
+        For tests of what depends on the session; False when there is no kernel to kill.
+        """
+        if with_next_run:
+            self._doomed = True
+            return True
+        there = [one for one in (self.instance, *self._alone) if one is not None and not one.death.done()]
+        for instance in there:
+            instance.close()
+        return bool(there)
+
+    def _strike(self, instance: KernelInstance) -> None:
+        if self._doomed:
+            self._doomed = False
+            instance.close()
 
     async def _usable(self) -> KernelInstance:
         """Waits for a kernel that is ready and alive, as far as anybody knows."""

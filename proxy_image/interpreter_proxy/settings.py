@@ -32,6 +32,7 @@ class Settings:
     output_limit: int = 1_048_576
     shell: bool = False
     relative_root: str | None = None
+    faults: bool = False
     jupyter: bool = False
     jupyter_port: int = 8888
 
@@ -76,6 +77,7 @@ def from_environment(environment: Mapping[str, str]) -> Settings:
         output_limit=int(number("OUTPUT_LIMIT_CHARACTERS", 1_048_576)),
         shell=mode == "shell",
         relative_root=text("RELATIVE_ROOT"),
+        faults=flag("FAULTS"),
         jupyter=flag("JUPYTER"),
         jupyter_port=int(number("JUPYTER_PORT", 8888)),
     )

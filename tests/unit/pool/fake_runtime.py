@@ -78,6 +78,12 @@ class FakeRuntime:
         self.dead.add(guid)
         await self.exits.put(Exit(guid, code, oom))
 
+    async def kill(self, guid: str, *, oom: bool = False) -> None:
+        self.calls.append("kill")
+        if isinstance(self.refusal, RuntimeFailure):
+            raise self.refusal
+        await self.die(guid, 137, oom)
+
     async def logs(self, guid: str, tail: int = 200) -> str:
         return ""
 
