@@ -206,10 +206,11 @@ class Faults:
         return count
 
     def reset(self) -> int:
-        """Only what pools declare, with fresh counters; returns how many other rules there were."""
+        """As at the start: what pools declare, with fresh counters; returns how many others there were."""
         count = len(self._added)
         self._added.clear()
         self._declared.clear()
+        self._ids = itertools.count(1)
         return count
 
 

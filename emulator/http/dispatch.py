@@ -31,12 +31,19 @@ async def _cut_off(scope: Scope, receive: Receive) -> None:
     """Close the connection in the middle of an answer, so that the caller sees that it is not whole."""
     transport: asyncio.Transport = scope["state"][TRANSPORT]
     transport.close()
+    if not await _gone(receive):
+        transport.abort()  # nobody reads at the other end
+
+
+async def _gone(receive: Receive) -> bool:
+    """Wait until the server knows that the connection is gone; it takes a missing answer for a bug else."""
     try:
         async with asyncio.timeout(FLUSH_SECONDS):
-            while (await receive())["type"] != "http.disconnect":
+            while not (await receive())["type"].endswith(".disconnect"):
                 pass
     except TimeoutError:
-        transport.abort()  # nobody reads at the other end
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -74,7 +81,8 @@ class Dispatcher:
         try:
             await self._serve(scope, receive, watched_send, lambda: started)
         except ConnectionCut as cut:
-            log.info("a connection was cut by fault %s", cut)
+            log.info("a connection was cut: %s", cut)
+            await _gone(receive)
         finally:
             over(scope)
 

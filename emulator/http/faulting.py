@@ -219,7 +219,7 @@ class CallsFate:
         if (after := fault.options.get("afterBytes")) is None:
             self._happened(fault, "the connection is cut before the answer")
             cut(call.scope)
-            raise ConnectionCut(fault.id)
+            raise ConnectionCut(f"before the answer, by fault {fault.id}")
         struck = self._tampered(fault, f"the connection is cut after {after} bytes", after)
         call.send = call.scope[SEND] = Cutting(call.send, call.scope, after, struck)
 
