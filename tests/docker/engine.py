@@ -53,7 +53,8 @@ class Lab:
 
     def flags(self, instance: str) -> list[str]:
         """Flags that keep an emulator out of everybody else's way."""
-        third = int(instance.rsplit("-", 1)[1]) % 256
+        # Two runs of the tests beside each other must not fight for one range; 10.231.255 is `outside`'s.
+        third = (os.getpid() + int(instance.rsplit("-", 1)[1])) % 255
         return ["--runtime", "docker", "--instance", instance, "--session-subnet", f"10.231.{third}.0/24"]
 
     def start(self, folder: Path, *flags: str, instance: str, **options: Any) -> Emulator:

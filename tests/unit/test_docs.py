@@ -10,6 +10,8 @@ import pytest
 
 from emulator.cli import parser
 from emulator.faults import EFFECTS
+from emulator.resources.faults import MATCH
+from emulator.resources.shape import OPTIONS
 from emulator.settings import TABLE, Setting
 
 ROOT = Path(__file__).parents[2]
@@ -26,6 +28,15 @@ def test_every_setting_is_documented(setting: Setting) -> None:
 @pytest.mark.parametrize("effect", EFFECTS)
 def test_every_fault_effect_is_documented(effect: str) -> None:
     assert f"| `{effect}` |" in GUIDE
+    faults = GUIDE[GUIDE.index("## Faults") : GUIDE.index("## Is it right")]
+    for option in (*EFFECTS[effect].kinds, *MATCH.kinds):
+        assert f"`{option}`" in faults, option
+
+
+@pytest.mark.parametrize("option", OPTIONS.kinds)
+def test_every_emulator_option_of_a_pool_file_is_documented(option: str) -> None:
+    pools = GUIDE[GUIDE.index("## Pools") : GUIDE.index("## Settings")]
+    assert f"`{option}`" in pools
 
 
 def verbs() -> list[str]:
