@@ -146,7 +146,7 @@ class CallsFate:
             else:
                 await work()
         if session.state is not State.ACTIVE:
-            raise await explain(session, ConnectionResetError("its session is gone"))
+            raise explain(session, ConnectionResetError("its session is gone"))
 
     async def answered(self, session: Session, execution: Execution) -> Execution:
         """The execution that the caller is told about, which may be another identifier's."""

@@ -25,8 +25,8 @@ class Known:
 
     `subnet` its network's, `container` its id. `endpoint`: the container's end of its network, which is
     another one after the container was restarted or joined the network anew. `given_up`: nobody waits for
-    its start any more. `told`: that it ended was said already. `as_oom`: it was killed, and that is to be told
-    as for want of memory.
+    its start any more. `told`: that it ended was said already. `as_oom`: its end is to be told as for
+    want of memory.
     """
 
     phase: Phase = Phase.STARTING

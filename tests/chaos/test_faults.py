@@ -103,13 +103,12 @@ def test_a_connection_cut_before_and_within_the_answer(running: Emulator) -> Non
 
 
 def test_a_truncated_body_in_a_message_that_is_whole(running: Emulator) -> None:
-    whole = len(execute(running).content)
     add(running, {"type": "truncate", "afterBytes": 20}, times=1)
     cut_short = execute(running)
     assert cut_short.headers["content-length"] == "20"
     with pytest.raises(ValueError):
         cut_short.json()
-    assert len(execute(running).content) == whole
+    assert execute(running).json()["status"] == "Succeeded"
 
 
 def test_a_download_is_truncated_and_an_error_answer_too(running: Emulator) -> None:
