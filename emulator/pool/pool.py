@@ -22,28 +22,18 @@ from emulator.pool import killing
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
 from emulator.pool.liveness import Check, Liveness
+from emulator.pool.prospects import Prospects
 from emulator.pool.removal import Remover
 from emulator.pool.session import Lease, Removed, Session, State
 from emulator.pool.sweeper import Sweeper
 from emulator.pool.warm import WarmSet
 from emulator.resources.model import LifecycleType, SessionPool
 from emulator.runtimes import readiness
-from emulator.runtimes.base import (
-    Exit,
-    ImageMissing,
-    Instance,
-    Runtime,
-    RuntimeFailure,
-    RuntimeUnavailable,
-    Start,
-)
+from emulator.runtimes.base import Exit, Instance, Runtime, RuntimeFailure, RuntimeUnavailable, Start
 
 log = logging.getLogger("emulator.pool")
 
 T = TypeVar("T")
-
-FIRST_LOOK = 1.0
-LAST_LOOK = 60.0
 
 
 @dataclass(frozen=True)
@@ -84,16 +74,18 @@ class Pool:
         self._pauses = 0
         self._resumed = asyncio.Event()
         self._resumed.set()
-        self._cold_failure: RuntimeFailure | None = None
-        self._looking = False
-        self._stale = False
-        self._image: str | None = None
+        self._prospects = Prospects(self, shared, self._spawn)
         self._closed = False
         self._slot_freed = asyncio.Event()
         self._draining: list[WarmSet] = []
         self.warm = self._new_warm()
 
     # -- what it looks like ------------------------------------------------------------------------------
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is being removed: nobody gets in any more."""
+        return self._closed
 
     @property
     def sessions(self) -> list[Session]:
@@ -107,7 +99,7 @@ class Pool:
     @property
     def failure(self) -> str | None:
         """Why the pool cannot start an instance, or None."""
-        failure = self._cold_failure or self.warm.failure
+        failure = self._prospects.failure or self.warm.failure
         return str(failure) if failure is not None else None
 
     @property
@@ -248,13 +240,13 @@ class Pool:
             instance = await start
         except Exception as error:
             if isinstance(error, RuntimeFailure):
-                self._cold_failure = error
+                self._prospects.failure = error
             session.failure = error
             session.move(State.FAILED)
             self._forget(session)
             self._emit("allocation.failed", str(error), session)
             return
-        self._cold_failure = None
+        self._prospects.failure = None
         self.warm.recovered()
         session.guid = instance.guid
         session.created_at = self._shared.clock.now()  # its maximum age does not count the start
@@ -464,57 +456,17 @@ class Pool:
         """Start filling the warm set, or, where there is none, find out whether the pool could start."""
         self.warm.fill()
         if self._ready_target() == 0:
-            self._find_out()
-
-    def _find_out(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._spawn(self._look(FIRST_LOOK))
-
-    async def _look(self, pause: float) -> None:
-        """Whether the image is there; while it is not, look again after 1, 2, 4 … at most 60 s."""
-        if self._closed:
-            return
-        try:
-            await self._shared.runtime.prepare(self.spec)
-        except RuntimeFailure as error:
-            if str(error) != str(self._cold_failure):
-                self._emit("pool.failed", str(error))
-            self._cold_failure = error
-            moment = self._shared.clock.now() + pause
-            self._shared.sweeper.at(moment, lambda: self._look(min(pause * 2, LAST_LOOK)))
-        else:
-            self._looking = False
-            self._cold_failure = None
+            self._prospects.find_out()
 
     def images_changed(self) -> None:
         """The runtime's images came, went or moved: see whether this pool can start, and from what."""
-        if not self._stale and not self._closed:
-            self._stale = True
-            self._spawn(self._look_at_image())
-
-    async def _look_at_image(self) -> None:
-        self._stale = False
-        try:
-            image = await self._shared.runtime.image(self.spec)
-        except RuntimeFailure:
-            return  # where the runtime is away, its return will be news as well
-        before, self._image = self._image, image
-        if image is None:
-            self._find_out()
-            return
-        failure = self._cold_failure or self.warm.failure
-        if image != before or isinstance(failure, (ImageMissing, RuntimeUnavailable)):
-            self._cold_failure = None
-            self.warm.recovered()
-        self.warm.run_only(image)
-        self.warm.fill()
+        self._prospects.images_changed()
 
     async def update(self, spec: SessionPool) -> None:
         """Run by `spec` from now on: new sessions get it, running sessions keep what they have."""
         same = _what_runs(spec) == _what_runs(self.spec)
         self.spec = spec
-        self._cold_failure = None
+        self._prospects.failure = None
         if same:
             self.warm.pool = spec
             self.warm.target = self._ready_target()
