@@ -17,6 +17,7 @@ from docker.errors import APIError, NotFound
 
 from tests.docker.engine import LABEL
 from tests.harness import Emulator
+from tests.soak.load import CUT_SHORT
 
 FAULTS = (
     {"effect": {"type": "error", "status": 599, "code": "Soak"}, "times": 3},
@@ -25,7 +26,11 @@ FAULTS = (
     {"effect": {"type": "cut"}, "times": 2},
     {"effect": {"type": "cut", "afterBytes": 20}, "times": 2},
     {"effect": {"type": "kill", "after": 0.05}, "times": 1},
+    {"effect": {"type": "kill", "oom": True}, "times": 1},
     {"effect": {"type": "expire", "after": 0.05}, "times": 1},
+    {"effect": {"type": "kernelDeath", "after": 0.05}, "times": 1, "match": {"pool": "python"}},
+    {"effect": {"type": "latency", "distribution": "exponential", "mean": 0.1, "max": 2}, "times": 20},
+    {"effect": {"type": "truncate", "afterBytes": CUT_SHORT}, "times": 2, "match": {"route": "/files*"}},
     # {"effect": {"type": "kernelDeath", "after": 0.05}, "times": 1, "match": {"pool": "python"}},
     {"effect": {"type": "error", "code": "SessionsCountExceedsLimit"}, "times": 3},
 )
