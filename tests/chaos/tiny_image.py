@@ -32,7 +32,7 @@ _SCRIPTS = {
     "version": f"{_HEAD}; cat /version",
     "exit": 'echo "${QUERY_STRING##*code=}" >/tmp/exit; sleep 60',
     "eat": "touch /tmp/eat; sleep 60",
-    "slow": f"sleep 3; {_HEAD}; echo slow",
+    "hang": "sleep 60",
     "sick": f"touch /tmp/sick; {_HEAD}; echo sick",
 }
 
