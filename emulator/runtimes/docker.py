@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import docker
+import requests
 from anyio import CapacityLimiter
 from docker import errors as docker_errors
 from docker.utils import kwargs_from_env
@@ -52,7 +53,7 @@ class DockerRuntime:
     """docker-py in worker threads; names and labels as in `names`.
 
     An engine that does not answer raises `RuntimeUnavailable`, everything else it refuses
-    `RuntimeFailure`, with the engine's own words.
+    `RuntimeFailure`, with the engine's own words. Making one asks the engine, and blocks.
     """
 
     name = "docker"
@@ -65,20 +66,20 @@ class DockerRuntime:
         self._known: dict[str, Known] = {}
         self._adopted = False
         self._looked_around = False
+        self._subnets = Subnets(options.subnets)
         try:
             patience: Any = options.engine_timeout  # any number of seconds, whatever its type stub says
             self._api = docker.APIClient(timeout=patience, max_pool_size=40, **kwargs_from_env())
-        except docker_errors.DockerException as error:
+            self._containers = Containers(self._api, options, self._subnets)
+        except (requests.RequestException, docker_errors.DockerException, OSError) as error:
             raise unavailable(error) from error
         self._api.timeout = CALL_SECONDS
-        self._subnets = Subnets(options.subnets)
-        self._containers = Containers(self._api, options, self._subnets)
         self._calls = Calls(self._api.ping, options.engine_timeout)
 
     # -- contract ----------------------------------------------------------------------------------------
 
     def notes(self) -> list[str]:
-        if self._containers.own():
+        if self._containers.own:
             return []
         return [
             "sessions, also those without egress, reach what this machine serves on all of its addresses: "

@@ -36,13 +36,16 @@ class Started:
 
 
 class Containers:
-    """Makes, finds and removes containers that carry this emulator's labels."""
+    """Makes, finds and removes containers that carry this emulator's labels.
+
+    `own`: id of the container the emulator itself runs in, `""` on a host.
+    """
 
     def __init__(self, api: docker.APIClient, options: StartOptions, subnets: Subnets) -> None:
         self._api = api
         self._options = options
         self._subnets = subnets
-        self._own: str | None = options.own_container
+        self.own = _own_container(api) if options.own_container is None else options.own_container
 
     def start(self, start: Start, created: float, known: Known) -> Started:
         """Make and start it; `known` learns what there is as it comes to be."""
@@ -64,7 +67,7 @@ class Containers:
         }
         if start.identifier is not None:
             labels[names.IDENTIFIER] = start.identifier
-        own = self.own()
+        own = self.own
         bare = bool(own) and not pool.egress
         _go_on(known)
         subnet = make_network(self._api, self._subnets, name, labels, internal=not pool.egress, bare=bare)
@@ -168,22 +171,19 @@ class Containers:
     def _passed_on(self) -> dict[str, str]:
         """Labels for everything that is made: the user's, and those by which whoever started the emulator's
         own container finds what to clean up after it."""
-        own = self.own()
+        own = self.own
         inherited: dict[str, str] = {}
         if own:
             labels = self._api.inspect_container(own)["Config"]["Labels"] or {}
             inherited = {name: labels[name] for name in labels if name.startswith(REAPED)}
         return {**inherited, **dict(self._options.labels)}
 
-    def own(self) -> str:
-        """Id of the container the emulator itself runs in, `""` on a host."""
-        if self._own is None:
-            own = ""
-            if Path("/.dockerenv").exists():
-                with contextlib.suppress(docker_errors.APIError):
-                    own = str(self._api.inspect_container(socket.gethostname())["Id"])
-            self._own = own  # only now: another thread that starts a session must not see half an answer
-        return self._own
+
+def _own_container(api: docker.APIClient) -> str:
+    if Path("/.dockerenv").exists():
+        with contextlib.suppress(docker_errors.APIError):
+            return str(api.inspect_container(socket.gethostname())["Id"])
+    return ""
 
 
 def _go_on(known: Known) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -28,11 +29,6 @@ def bridge(number: int) -> str:
 def bridge_address(number: int) -> str:
     """Of its default bridge: outside `subnet`."""
     return f"10.244.{number}.241/28"
-
-
-def other_subnets(number: int) -> str:
-    """Addresses of networks that somebody makes there without saying which: outside `subnet` as well."""
-    return f"10.244.{number}.128/26"
 
 
 def claim_folder() -> tuple[Path, int]:
@@ -71,9 +67,10 @@ def remove(folder: Path) -> None:
     _kill(shims)
     containers = [one.name for one in (folder / "data" / "containers").glob("*")]
     sockets = [one.read_text(encoding="utf-8") for one in (folder / "exec").rglob("address")]
+    bridges = _bridges(folder)
     for mount in sorted(_mounts(folder), reverse=True):
         subprocess.run(["umount", "--lazy", mount], capture_output=True, timeout=30, check=False)
-    for interface in _interfaces(int(folder.name.removeprefix(PREFIX))):
+    for interface in bridges:
         subprocess.run(["ip", "link", "delete", interface], capture_output=True, timeout=30, check=False)
     for container in containers:
         for cgroup in Path("/sys/fs/cgroup").glob(f"**/docker/{container}"):
@@ -133,14 +130,19 @@ def _mounts(folder: Path) -> list[str]:
     return [line.split()[1] for line in lines if line.split()[1].startswith(f"{folder}/")]
 
 
-def _interfaces(number: int) -> list[str]:
-    """The engine's bridge, and those of sessions: all with an address of its range."""
-    found = [bridge(number)]
-    shown = subprocess.run(
-        ["ip", "-o", "-4", "address"], capture_output=True, text=True, timeout=30, check=False
-    )
-    for line in shown.stdout.splitlines():
-        words = line.split()
-        if words[3].startswith(f"10.244.{number}.") and words[1] not in found:
-            found.append(words[1])
-    return found
+def interfaces() -> set[str]:
+    """Names of this machine's network interfaces."""
+    shown = subprocess.run(["ip", "-o", "link"], capture_output=True, text=True, timeout=30, check=True)
+    return {line.split(": ")[1].split("@")[0] for line in shown.stdout.splitlines()}
+
+
+def _bridges(folder: Path) -> list[str]:
+    """The engine's bridge, and those of its networks, whose ids are somewhere in its database."""
+    number = int(folder.name.removeprefix(PREFIX))
+    known = b""
+    with contextlib.suppress(OSError):
+        known = (folder / "data" / "network" / "files" / "local-kv.db").read_bytes()
+    ids = {found.decode()[:12] for found in re.findall(rb"[0-9a-f]{64}", known)}
+    names = [bridge(number), *(f"br-{one}" for one in ids)]
+    there = interfaces()
+    return [name for name in names if name in there]

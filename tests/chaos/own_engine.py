@@ -55,8 +55,8 @@ class OwnEngine:
         self.data = self.folder / "data"
         self.host = f"unix://{self.folder}/docker.sock"
         self.emulators: list[Emulator] = []
-        pool = f"base={leftovers.other_subnets(number)},size=28"
-        self._arguments = ["--default-address-pool", pool, *arguments]
+        # No --default-address-pool: with one, an engine that starts again removes docker0, which is another's.
+        self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Any = None
         self.data.mkdir()

@@ -69,9 +69,12 @@ def test_an_engine_that_dies_while_the_emulator_starts_is_waited_for(
     engine: OwnEngine, tmp_path: Path
 ) -> None:
     relay = Relay(tmp_path, engine.host)
-    killer = threading.Thread(
-        target=lambda: (eventually(lambda: relay.asked, "the emulator asks the engine"), engine.kill())
-    )
+
+    def kill() -> None:
+        eventually(lambda: relay.asked, "the emulator asks the engine")
+        engine.kill()
+
+    killer = threading.Thread(target=kill)
     killer.start()
     try:
         env = {"DOCKER_HOST": relay.host}
