@@ -141,5 +141,5 @@ def unavailable(error: BaseException) -> RuntimeUnavailable:
         seen.append(inner)
         nested = [one for one in inner.args if isinstance(one, BaseException)]
         inner = nested[-1] if nested else (inner.__cause__ or inner.__context__)
-    words = [one.strerror for one in seen if isinstance(one, OSError) and one.strerror]
+    words = [one.strerror or str(one) for one in seen if isinstance(one, OSError)]
     return RuntimeUnavailable(f"the Docker Engine does not answer: {words[-1] if words else error}")

@@ -55,7 +55,7 @@ class OwnEngine:
         self.data = self.folder / "data"
         self.host = f"unix://{self.folder}/docker.sock"
         self.emulators: list[Emulator] = []
-        # No --default-address-pool: with one, an engine that starts again removes docker0, which is another's.
+        # No --default-address-pool: with one, an engine that starts again removes docker0, another's bridge.
         self._arguments = arguments
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Any = None
