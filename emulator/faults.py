@@ -162,6 +162,10 @@ class Faults:
             return faults
         return known[1]
 
+    def holds(self, fault: Fault) -> bool:
+        """Whether it is still in force: what it had yet to do is off once it is removed."""
+        return any(one is fault for one in self.rules)
+
     def add(self, document: Mapping[str, Any]) -> Fault:
         """A rule from `{"effect": {"type": …}, "match": {…}, "times": n, "seed": n, "id": "…"}`.
 

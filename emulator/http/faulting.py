@@ -69,14 +69,15 @@ class Misfortune:
             fate = call.fate = call.scope[FATE] = CallsFate(self, call)
             await fate.begin()
 
-    def later(self, seconds: float, work: Callable[[], Awaitable[None]], name: str) -> None:
-        """Do `work` so many real seconds from now, whatever becomes of the request."""
+    def later(self, seconds: float, fault: Fault, work: Callable[[], Awaitable[None]]) -> None:
+        """Do `work` after so many real seconds if `fault` still holds, whatever becomes of the request."""
 
         async def wait_and_work() -> None:
             await asyncio.sleep(seconds)
-            await work()
+            if self.faults.holds(fault):
+                await work()
 
-        task = asyncio.create_task(wait_and_work(), name=name)
+        task = asyncio.create_task(wait_and_work(), name=f"fault {fault.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -142,7 +143,7 @@ class CallsFate:
         for fault in self._struck(Stage.SESSION):
             work = partial(self._end, fault, session)
             if after := fault.options.get("after"):
-                self._world.later(after, work, f"fault {fault.id}")
+                self._world.later(after, fault, work)
             else:
                 await work()
         if session.state is not State.ACTIVE:

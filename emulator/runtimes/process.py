@@ -203,7 +203,12 @@ class ProcessRuntime:
     async def kill(self, guid: str, *, oom: bool = False) -> None:
         if (child := self._children.get(guid)) is not None:
             child.as_oom = oom
+            # What is in bubblewrap ends with it; elsewhere nobody would be left to end kernel and commands.
+            orphans = [] if self.bwrap else await asyncio.to_thread(_descendants, child.process.pid)
             _signal(child.process, signal.SIGKILL)
+            for pid in orphans:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
     async def stop(self, guid: str) -> None:
         child = self._children.pop(guid, None)
@@ -281,6 +286,16 @@ def _signal(process: asyncio.subprocess.Process, number: int) -> None:
     """To the child's whole group: a session may have started processes of its own."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, number)
+
+
+def _descendants(pid: int) -> list[int]:
+    """Every process that comes from `pid`, where the system can tell."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            for child in map(int, path.read_text(encoding="ascii").split()):
+                found += [child, *_descendants(child)]
+    return found
 
 
 async def _collect(child: _Child) -> None:

@@ -63,7 +63,7 @@ def interpreter_service(config: Config, settings: Settings, launch: Launch, firs
 
     async def kernel_death(request: Request) -> Response:
         later = request.query_params.get("when") == "next"
-        if kernel.die(with_next_run=later):
+        if await kernel.die(with_next_run=later):
             return json_response({"message": "dies with the next run" if later else "killed"})
         return json_response({"message": kernel.trouble or "There is no kernel to kill."}, 409)
 

@@ -118,7 +118,7 @@ class Kernel:
             instance.close()
             await asyncio.wait([instance.death])
 
-    def die(self, *, with_next_run: bool) -> bool:
+    async def die(self, *, with_next_run: bool) -> bool:
         """Kills every kernel of the session at once, or the one that takes the next run's code, as it does.
 
         For tests of what depends on the session; False when there is no kernel to kill.
@@ -129,6 +129,8 @@ class Kernel:
         there = [one for one in (self.instance, *self._alone) if one is not None and not one.death.done()]
         for instance in there:
             instance.close()
+        if there:  # what is asked for from here on runs in a new kernel
+            await asyncio.wait([instance.death for instance in there])
         return bool(there)
 
     def _strike(self, instance: KernelInstance) -> None:

@@ -189,6 +189,16 @@ def test_an_ending_that_comes_too_late_says_so(running: Emulator) -> None:
     )
 
 
+def test_what_a_rule_had_yet_to_do_is_off_with_it(running: Emulator) -> None:
+    running.run("python", "alice", "x = 1")
+    add(running, {"type": "kill", "after": 1}, times=1)
+    assert execute(running).status_code == 200
+    requests.delete(f"{running.admin}/faults", timeout=30)
+    running.run("python", "alice", "import time; time.sleep(1.5)")
+    assert not knows_nothing(running)
+    assert events(running, "fault.kill", "fault.missed") == []
+
+
 def test_a_request_without_a_session_is_not_counted_by_endings(running: Emulator) -> None:
     add(running, "kill")
     running.send("GET", "python", f"/listSessions?api-version={NEWEST}")

@@ -72,6 +72,36 @@ def test_a_death_is_explained_and_followed_by_a_new_kernel(proxy: Proxy, code: s
     assert proxy.value("'lost' in globals()") is False
 
 
+def dying(proxy: Proxy, when: str) -> int:
+    return proxy.call("POST", f"/faults/kernelDeath?when={when}").status
+
+
+def test_a_kernel_that_is_told_to_die_does_so_at_once_or_with_the_next_code(
+    start: Callable[..., Proxy],
+) -> None:
+    proxy = start(environment={"CODE_INTERPRETER_FAULTS": "1"})
+    proxy.run("lost = 1")
+    assert dying(proxy, "next") == 200
+    assert proxy.call("GET", "/files").status == 200
+    assert "signal 9 (SIGKILL)" in proxy.fail("lost = 2\nopen('ran', 'w')")
+    assert proxy.value("'lost' in globals() or __import__('os').path.exists('ran')") is False
+    proxy.run("lost = 1")
+    assert dying(proxy, "now") == 200
+    assert proxy.value("'lost' in globals()") is False
+
+
+def test_kernels_of_their_own_die_as_well(start: Callable[..., Proxy]) -> None:
+    proxy = start(environment={"CODE_INTERPRETER_FAULTS": "1"})
+    proxy.run("kept = 1")
+    assert dying(proxy, "next") == 200
+    assert "signal 9 (SIGKILL)" in proxy.fail("1", useEmptyKernel=True)
+    assert proxy.value("kept") == 1
+
+
+def test_without_being_allowed_to_nobody_kills_the_kernel(proxy: Proxy) -> None:
+    assert dying(proxy, "now") == 404
+
+
 def test_exit_is_followed_by_a_new_kernel(proxy: Proxy) -> None:
     proxy.run("lost = 1\nexit()")
     assert proxy.value("'lost' in globals()") is False
