@@ -60,7 +60,8 @@ class ServiceError(EmulatorError):
     """An error a caller sees over HTTP.
 
     `reason` is for the log, the journal and the `x-emulator-reason` header; it may say more than the
-    body does (Azure's 401 and 403 have an empty body, recorded by several users).
+    body does (Azure's 401 and 403 have an empty body, recorded by several users). `told`: an event says so
+    already.
     """
 
     status: int = 500
@@ -82,10 +83,16 @@ class ServiceError(EmulatorError):
         self.target = target
         self.reason = reason
         self.headers = dict(headers or {})
+        self.told = False
         if code is not None:
             self.code = code
         if status is not None:
             self.status = status
+
+    @property
+    def true_reason(self) -> str:
+        """The reason, or else what the caller is told as well."""
+        return self.reason or self.message
 
 
 class RequestInvalid(ServiceError):
@@ -136,6 +143,11 @@ class ModelBindingFailed(ServiceError):
     def __init__(self, errors: Mapping[str, list[str]], *, reason: str | None = None) -> None:
         super().__init__("One or more validation errors occurred.", reason=reason)
         self.errors = dict(errors)
+
+    @property
+    def true_reason(self) -> str:
+        found = [f"{name or 'body'}: {' '.join(texts)}" for name, texts in self.errors.items()]
+        return self.reason or "; ".join(found)
 
 
 class Unauthenticated(ServiceError):

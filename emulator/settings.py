@@ -282,6 +282,21 @@ class Settings:
     journal_size: int = _setting(
         INTEGER, 1000, "limits", "requests and events kept for looking back", low=0, high=1_000_000
     )
+    journal_excerpt: int = _setting(
+        SIZE, 4096, "limits", "kept of each body in the request journal", unit="bytes", low=0, high=64 * MIB
+    )
+    logs_kept: int = _setting(
+        INTEGER, 100, "limits", "ended sessions whose console is kept", low=0, high=100_000
+    )
+    log_tail: int = _setting(
+        SIZE,
+        128 * 1024,
+        "limits",
+        "read of a session's console, and kept of each ended one",
+        unit="bytes",
+        low=1024,
+        high=64 * MIB,
+    )
     connect_timeout: float = _setting(
         SECONDS, 10.0, "limits", "connecting to a session", unit="seconds", low=0.1
     )

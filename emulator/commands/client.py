@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -64,12 +63,6 @@ class Client:
     def token(self) -> str:
         found = self.call("GET", "/.emulator/token")
         return str(found["accessToken"])
-
-    def lines(self, path: str) -> Iterator[str]:
-        """Lines of an event stream as they come."""
-        answer = self.open("GET", path, headers={"accept": "text/event-stream"})
-        while line := answer.readline():
-            yield line.decode("utf-8").rstrip("\n")
 
 
 def explain(answer: HTTPResponse, raw: bytes) -> str:

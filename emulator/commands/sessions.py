@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from emulator.commands import history
 from emulator.commands.client import (
     Client,
     CommandFailed,
@@ -38,16 +39,23 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
     sessions = verbs.add_parser("session", help="list, show and stop sessions, read their logs")
     inner = sessions.add_subparsers(required=True, metavar="VERB")
-    listing = _verb(inner, "list", "sessions of all pools", _list)
+    listing = _verb(inner, "list", "sessions of all pools", history.list_sessions)
     listing.add_argument("--pool")
+    listing.add_argument("--ended", action="store_true", help="those that ended lately, and why")
     for name, help_, act in (
         ("show", "one session", _show),
         ("stop", "end a session now", _stop),
-        ("logs", "what its container printed", _logs),
     ):
         one = _verb(inner, name, help_, act)
         one.add_argument("--pool")
         one.add_argument("--identifier", required=True)
+    logs = _verb(inner, "logs", "what its container printed, also of one that ended lately", history.logs)
+    logs.add_argument("--pool")
+    which = logs.add_mutually_exclusive_group(required=True)
+    which.add_argument("--identifier", help="the session of this identifier, or the last one it had")
+    which.add_argument("--guid", help="one session, by the guid that 'session list [--ended]' shows")
+    logs.add_argument("--tail", type=int, default=200, metavar="N", help="lines (default 200)")
+    logs.add_argument("--follow", action="store_true", help="go on until the session ends")
 
     execute = _verb(verbs, "exec", "run code in a session", _exec)
     _session_flags(execute)
@@ -79,7 +87,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     scale = _verb(inner, "scale", "emulated seconds per real second", _scale)
     scale.add_argument("factor", type=float)
 
-    events = _verb(verbs, "events", "what happened and why", _events)
+    events = _verb(verbs, "events", "what happened and why", history.events)
     events.add_argument("--follow", action="store_true", help="go on as it happens")
     _verb(verbs, "status", "pools, sessions and problems of the emulator", _status)
     _verb(verbs, "reset", "end every session and clear the clock", _reset)
@@ -105,23 +113,8 @@ def _token(options: argparse.Namespace) -> None:
     print(found["accessToken"])
 
 
-def _sessions(client: Client, pool: str | None) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = client.call("GET", "/.emulator/sessions")["sessions"]
-    return [one for one in found if pool is None or one["pool"].lower() == pool.lower()]
-
-
-def _list(options: argparse.Namespace) -> None:
-    rows = _sessions(connect(options), options.pool)
-    print(f"{'POOL':<16} {'IDENTIFIER':<32} {'STATE':<10} {'IN FLIGHT':>9} {'EXPIRES':<28} GUID")
-    for one in rows:
-        print(
-            f"{one['pool']:<16} {one['identifier']:<32} {one['state']:<10} {one['inFlight']:>9} "
-            f"{one['expiresAt']:<28} {one['guid']}"
-        )
-
-
 def _one(client: Client, options: argparse.Namespace) -> dict[str, Any]:
-    for one in _sessions(client, options.pool):
+    for one in history.sessions(client, options.pool):
         if one["identifier"] == options.identifier:
             return one
     raise CommandFailed(
@@ -137,11 +130,6 @@ def _stop(options: argparse.Namespace) -> None:
     client = connect(options)
     client.call("POST", f"/.emulator/sessions/{_one(client, options)['guid']}/stop")
     print(f"session {options.identifier} stopped")
-
-
-def _logs(options: argparse.Namespace) -> None:
-    client = connect(options)
-    show(client.call("GET", f"/.emulator/sessions/{_one(client, options)['guid']}/logs"))
 
 
 def _exec(options: argparse.Namespace) -> None:
@@ -257,21 +245,6 @@ def _advance(options: argparse.Namespace) -> None:
 
 def _scale(options: argparse.Namespace) -> None:
     show(connect(options).call("POST", "/.emulator/clock", {"scale": options.factor}))
-
-
-def _events(options: argparse.Namespace) -> None:
-    client = connect(options)
-    for event in client.call("GET", "/.emulator/events")["events"]:
-        _event(event)
-    if options.follow:
-        for line in client.lines("/.emulator/events"):
-            if line.startswith("data: "):
-                _event(json.loads(line.removeprefix("data: ")))
-
-
-def _event(event: dict[str, Any]) -> None:
-    where = " ".join(str(event[key]) for key in ("pool", "identifier") if key in event)
-    print(f"{event['time']:.3f}  {event['kind']:<20} {where:<32} {event['cause']}", flush=True)
 
 
 def _status(options: argparse.Namespace) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import json
-import logging
 import os
 import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from emulator import log_lines
 from emulator import settings as settings_module
 from emulator.commands.client import CommandFailed
 from emulator.lock import Held, Lock
@@ -41,7 +40,7 @@ def _settings(options: argparse.Namespace) -> Settings:
     settings = settings_module.load(vars(options), os.environ)
     for warning in settings.warnings:
         print(f"warning: {warning}", file=sys.stderr)
-    _set_up_logging(settings)
+    log_lines.set_up(settings.log_format, settings.log_level)
     return settings
 
 
@@ -138,50 +137,3 @@ async def _sweep(settings: Settings) -> tuple[list[str], int]:
     if not left:
         (settings.instance_dir / "sessions.jsonl").unlink(missing_ok=True)
     return left, len(removed)
-
-
-_CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), 127)}
-"""Control characters of a log message, made visible."""
-
-
-class _JsonLines(logging.Formatter):
-    """One JSON object a line, with the event's own members where a record has one."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        event = getattr(record, "event", None)
-        if event is not None:
-            line["event"] = event.as_dict()
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False)
-
-
-class _Text(logging.Formatter):
-    """`time level message`, with pool, identifier and session guid of an event."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        event = getattr(record, "event", None)
-        # What callers send is in messages: it must not be able to write a line of its own.
-        record.msg, record.args = record.getMessage().translate(_CONTROL), None
-        text = super().format(record)
-        if event is None:
-            return text
-        who = [part for part in (event.pool, event.identifier, event.session) if part]
-        return f"{text} ({' '.join(who)})" if who else text
-
-
-def _set_up_logging(settings: Settings) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter: logging.Formatter = _JsonLines()
-    if settings.log_format == "text":
-        formatter = _Text("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S")
-    handler.setFormatter(formatter)
-    level = settings.log_level.upper()
-    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler])
-    logging.getLogger("emulator").setLevel(level)

@@ -11,6 +11,7 @@ from typing import Any
 from emulator.commands.client import CommandFailed, add_endpoint, connect, segment, show
 from emulator.resources.faults import EFFECTS, MATCH
 from emulator.resources.schema import Choice, Members, Text
+from emulator.texts import visible
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -33,6 +34,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     clearing.add_argument("id", nargs="?")
     requests = verbs.add_parser("requests", help="the request journal")
     requests.add_argument("--har", type=Path, metavar="FILE", help="write it as a HAR file")
+    requests.add_argument("--failed", action="store_true", help="only those that met an error or broke off")
     for parser, act in ((adding, _add), (listing, _list), (clearing, _clear), (requests, _requests)):
         add_endpoint(parser)
         parser.set_defaults(act=act)
@@ -78,8 +80,12 @@ def _requests(options: argparse.Namespace) -> None:
         options.har.write_text(json.dumps(har, indent=2), encoding="utf-8")
         print(f"{len(har['log']['entries'])} requests written to {options.har}")
         return
-    for one in client.call("GET", "/.emulator/requests")["requests"]:
-        why = f"  [{one['reason']}]" if one.get("reason") else ""
+    failed = "?failed=true" if options.failed else ""
+    for one in client.call("GET", f"/.emulator/requests{failed}")["requests"]:
+        reason = one.get("reason") or one.get("failure")
+        why = f"  [{reason}]" if reason else ""
         who = f"{one.get('pool', '-')}/{one.get('identifier', '-')}"
         took = f"{one['milliseconds']:>9.1f} ms"
-        print(f"{one['started']}  {one['status']}  {took}  {one['method']:<6} {who:<30} {one['url']}{why}")
+        status = one["status"] or ("..." if one["inFlight"] else "---")
+        text = f"{one['started']}  {status}  {took}  {one['method']:<6} {who:<30} {one['url']}{why}"
+        print(visible(text))

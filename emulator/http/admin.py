@@ -5,13 +5,13 @@ from __future__ import annotations
 import ipaddress
 import json
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Router
 from starlette.types import Receive, Scope, Send
 
@@ -63,10 +63,7 @@ class Admin:
         add("/.emulator/clock", self._show_clock, ["GET"])
         add("/.emulator/clock", self._set_clock, ["POST"])
         add("/.emulator/clock/advance", self._advance, ["POST"])
-        add("/.emulator/sessions", self._sessions, ["GET"])
-        add("/.emulator/sessions/{guid}/logs", self._logs, ["GET"])
         add("/.emulator/sessions/{guid}/{action}", self._act, ["POST"])
-        add("/.emulator/events", self._events, ["GET"])
         add("/.emulator/reset", self._reset, ["POST"])
 
     async def _alive(self, _: Request) -> Response:
@@ -125,6 +122,7 @@ class Admin:
             self._clock.set_scale(scale)
         except ValueError as error:
             raise RequestInvalid(str(error), target="scale") from error
+        self._emit("clock.scaled", f"{scale:g} emulated seconds a second, asked for over the admin API")
         return await self._show_clock(request)
 
     async def _advance(self, request: Request) -> Response:
@@ -133,12 +131,10 @@ class Admin:
             self._clock.advance(seconds)
         except ValueError as error:
             raise RequestInvalid(str(error), target="seconds") from error
+        # Told first: it is the cause of what is due now.
+        self._emit("clock.moved", f"advanced by {seconds:g} s over the admin API", seconds=seconds)
         await self._registry.shared.sweeper.run_due()
         return await self._show_clock(request)
-
-    async def _sessions(self, _: Request) -> Response:
-        found = [_session(pool, one) for pool in self._registry.pools for one in pool.sessions]
-        return JSONResponse({"sessions": found})
 
     def _find(self, request: Request) -> tuple[Pool, Session]:
         guid = request.path_params["guid"]
@@ -146,11 +142,6 @@ class Admin:
         if found is None:
             raise RouteNotFound(f"There is no session {guid}; GET /.emulator/sessions lists them.")
         return found
-
-    async def _logs(self, request: Request) -> Response:
-        _, session = self._find(request)
-        tail = int(number(request.query_params.get("tail", "200"), "tail"))
-        return PlainTextResponse(await self._registry.shared.runtime.logs(session.guid, tail))
 
     async def _act(self, request: Request) -> Response:
         action = request.path_params["action"]
@@ -168,12 +159,8 @@ class Admin:
             raise PoolUnavailable(f"The session could not be killed: {error}", reason=str(error)) from error
         return JSONResponse({"session": session.guid, "identifier": session.identifier, "done": action})
 
-    async def _events(self, request: Request) -> Response:
-        log = self._registry.shared.events
-        if "text/event-stream" in request.headers.get("accept", ""):
-            return StreamingResponse(_server_sent(log.follow()), media_type="text/event-stream")
-        since = int(number(request.query_params.get("since", "0"), "since"))
-        return JSONResponse({"events": [event.as_dict() for event in log.recent(since)]})
+    def _emit(self, kind: str, cause: str, **detail: Any) -> None:
+        self._registry.shared.events.emit(kind, cause, **detail)
 
     async def _reset(self, _: Request) -> Response:
         shared, cleared = self._registry.shared, dict[str, Any]()
@@ -184,6 +171,7 @@ class Admin:
             moved = self._clock.now() - before
             shared.sweeper.shift(moved)
             cleared.update({name: forget() for name, forget in self.on_reset.items()})
+            cleared["logs"] = shared.consoles.clear()
             cleared["events"] = shared.events.clear()
             cleared["clockMovedSeconds"] = round(moved, 3)
 
@@ -198,6 +186,7 @@ class Admin:
             ],
             "resisting": resisting,
         }
+        self._emit("emulator.reset", f"{len(removed)} instances removed, asked for over the admin API")
         return JSONResponse({**body, **cleared})
 
 
@@ -284,21 +273,6 @@ def _pool(pool: Pool) -> dict[str, Any]:
     }
 
 
-def _session(pool: Pool, session: Session) -> dict[str, Any]:
-    return {
-        "guid": session.guid,
-        "pool": pool.spec.name,
-        "identifier": session.identifier,
-        "state": session.state.value,
-        "inFlight": session.in_flight,
-        "requests": session.requests,
-        "createdAt": moment(session.created_at),
-        "lastAccessedAt": moment(session.last_accessed_at),
-        "expiresAt": moment(pool.expires_at(session)),
-        "address": session.instance.address.url if session.instance else None,
-    }
-
-
 async def read_object(request: Request) -> dict[str, Any]:
     """The body as a JSON object. Raises `RequestInvalid`."""
     try:
@@ -316,8 +290,3 @@ def number(value: object, name: str) -> float:
         return float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise RequestInvalid(f"'{name}' must be a number; got {value!r}.", target=name) from error
-
-
-async def _server_sent(events: AsyncIterator[Any]) -> AsyncIterator[str]:
-    async for event in events:
-        yield f"id: {event.sequence}\nevent: {event.kind}\ndata: {json.dumps(event.as_dict())}\n\n"

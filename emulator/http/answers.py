@@ -8,6 +8,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
+from emulator import tracing
 from emulator.errors import ModelBindingFailed, ServiceError, Shape
 
 log = logging.getLogger("emulator.http")
@@ -28,7 +29,8 @@ def error_answer(error: ServiceError) -> Response:
     empty (401 and 403, observed by several users), or `application/problem+json`.
     """
     headers = {**error.headers, "x-ms-error-code": error.code}
-    trace = uuid.uuid4().hex
+    current = tracing.current()
+    trace = current.id if current is not None else uuid.uuid4().hex
     if error.reason:
         headers[REASON] = header_text(error.reason)
     if isinstance(error, ModelBindingFailed):

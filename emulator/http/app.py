@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from emulator import tracing
 from emulator.clock import SystemClock
 from emulator.errors import ConfigurationError
 from emulator.faults import Faults
@@ -27,11 +28,14 @@ from emulator.http.commands import Commands
 from emulator.http.context import Limits, Plane
 from emulator.http.dataplane import DataPlane
 from emulator.http.dispatch import Dispatcher, Surface
+from emulator.http.executions import Repeats
 from emulator.http.faulting import Misfortune
+from emulator.http.history import History
 from emulator.http.issuers import IssuerSurface
 from emulator.http.journal import Journal
-from emulator.http.metrics import Metrics
+from emulator.http.metrics import Gauges, Metrics
 from emulator.http.server import Server, listen, make_server, own_addresses
+from emulator.http.tracing import Tracing
 from emulator.http.trust import Trust
 from emulator.http.upstream import Upstreams
 from emulator.http.watching import Watching
@@ -39,7 +43,8 @@ from emulator.identity.keys import load_secret
 from emulator.identity.mcp_keys import McpKeys
 from emulator.identity.service import Identity
 from emulator.lock import Held, Lock
-from emulator.pool.events import EventLog
+from emulator.pool.consoles import ENDS
+from emulator.pool.events import Event, EventLog
 from emulator.pool.ledger import Ledger
 from emulator.pool.pool import Shared
 from emulator.pool.registry import Registry
@@ -63,7 +68,8 @@ class Emulator:
         self.settings = settings
         self.runtime = runtime
         self.clock = SystemClock()
-        self.events = EventLog(self.clock, settings.journal_size)
+        # Who follows events reads them from what is kept, so there is always room for some.
+        self.events = EventLog(self.clock, max(settings.journal_size, 100))
         state = settings.instance_dir
         self.identity = Identity.open(
             settings.state_dir,
@@ -83,6 +89,8 @@ class Emulator:
             events=self.events,
             ledger=Ledger(state / "sessions.jsonl"),
             default_ready=settings.ready_sessions,
+            logs_kept=settings.logs_kept,
+            log_tail=settings.log_tail,
         )
         self.registry = Registry(shared)
         self.upstreams = Upstreams(settings.connect_timeout, settings.read_timeout, self.registry.doubt)
@@ -90,19 +98,25 @@ class Emulator:
             self.upstreams,
             _limits(settings),
             settings.strict,
+            self.events,
+            repeats=Repeats(settings.executions_kept),
             commands=Commands(settings.executions_kept),
         )
         self.faults = Faults(lambda: self.registry.pools)
         misfortune = Misfortune(self.faults, self.clock, shared.sweeper, self.events)
-        self.metrics = Metrics(self.registry)
+        self.metrics = Metrics(self.registry, self._gauges())
+        self.events.listeners += [self.metrics.count, self._close_connections]
         self.mcp_keys = McpKeys.open(state, self.clock)
         data_plane = DataPlane(self.plane, self.identity, misfortune, self.mcp_keys)
         surfaces: list[Surface] = []
         dispatcher = Dispatcher(self.registry, data_plane, self.identity, surfaces)
-        self.journal = Journal(dispatcher, self.clock, settings.journal_size, self.metrics.observe)
+        self.journal = Journal(
+            dispatcher, self.clock, settings.journal_size, self.metrics.observe, settings.journal_excerpt
+        )
         self.admin = Admin(self.registry, self.clock, self.identity, self.about)
         watching = Watching(self.journal, self.faults, self.metrics, self.events)
         watching.add_to(self.admin.router)
+        History(self.registry).add_to(self.admin.router)
         self.admin.on_reset |= {"faults": self.faults.reset, "requests": self.journal.clear}
         self.trust = Trust()
         self.trust.add_to(self.admin.router)
@@ -120,8 +134,9 @@ class Emulator:
             IssuerSurface(self.identity, self.identity_header),
             ArmSurface(self.control),
         ]
-        self.app = self.journal
+        self.app = Tracing(self.journal, self.events)
         self.urls: dict[str, str | None] = {"http": None, "https": None}
+        self._closing: set[asyncio.Future[None]] = set()
 
     def about(self) -> dict[str, Any]:
         s = self.settings
@@ -148,14 +163,14 @@ class Emulator:
     async def lifespan(self) -> AsyncIterator[None]:
         """Pools open inside; every instance gone (unless `keep`) and every connection closed after."""
         specs = self.control.merge(self.pools())
-        watch = asyncio.create_task(self._close_connections(), name="connections")
         try:
             await self.registry.open(specs)
             yield
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, *_cancelled(self.plane.background), return_exceptions=True)
+            await asyncio.gather(*_cancelled(self.plane.background), return_exceptions=True)
+            self.registry.shared.consoles.close()
             await self._close_pools()
+            await asyncio.gather(*self._closing, return_exceptions=True)
             await self.upstreams.aclose()
             await self.runtime.aclose()
 
@@ -173,17 +188,24 @@ class Emulator:
             )
             log.error(text, limit)
 
-    async def _close_connections(self) -> None:
+    def _close_connections(self, event: Event) -> None:
         """Sessions that ended take their connections with them."""
-        async for event in self.events.follow():
-            self.metrics.count(event)
-            if event.session and event.kind in (
-                "session.stopped",
-                "session.expired",
-                "session.crashed",
-                "session.ended",
-            ):
-                await self.upstreams.forget(event.session)
+        if event.session is not None and event.kind in ENDS:
+            with tracing.apart():
+                closing = asyncio.ensure_future(self.upstreams.forget(event.session))
+            self._closing.add(closing)
+            closing.add_done_callback(self._closing.discard)
+
+    def _gauges(self) -> Gauges:
+        consoles, events = self.registry.shared.consoles, self.events
+        return {
+            "emulator_logs_kept": ("Ended sessions whose console is kept", lambda: len(consoles.ended)),
+            "emulator_logs_kept_characters": ("Characters of those consoles", lambda: consoles.size),
+            "emulator_journal_entries": ("Requests in the journal", lambda: self.journal.kept),
+            "emulator_events_kept": ("Events that can be looked up", lambda: events.kept),
+            "emulator_event_followers": ("Clients that follow events", lambda: events.followers),
+            "emulator_upstream_clients": ("Sessions with open connections", lambda: self.upstreams.open),
+        }
 
     def runtime_notes(self) -> list[str]:
         """What a user should know about how well sessions are kept apart here."""
@@ -253,6 +275,7 @@ def start_options(settings: Settings) -> StartOptions:
         default_timeout=settings.default_timeout,
         upload=settings.upload_limit,
         executions_kept=settings.executions_kept,
+        log_tail=settings.log_tail,
     )
 
 
@@ -323,6 +346,7 @@ async def _serve(settings: Settings, announce: Callable[[Emulator, list[str]], N
             for task in beside:
                 task.cancel()
             print("stopping: removing sessions …", file=sys.stderr, flush=True)
+            emulator.events.close()
             for server in servers:
                 _stop_listening(server)
             await asyncio.wait(listening, timeout=5)
@@ -333,8 +357,16 @@ async def _serve(settings: Settings, announce: Callable[[Emulator, list[str]], N
 
 async def _name_new_pools(emulator: Emulator, hosts: list[str], server: Server) -> None:
     """A pool made while the emulator runs is reached under its own host name as well."""
-    async for event in emulator.events.follow():
-        if event.kind == "pool.created" and server.config.ssl is not None:
+    made_anew = asyncio.Event()
+
+    def heard(event: Event) -> None:
+        if event.kind == "pool.created":
+            made_anew.set()
+
+    emulator.events.listeners.append(heard)
+    while await made_anew.wait():
+        made_anew.clear()
+        if server.config.ssl is not None:
             made = await asyncio.to_thread(emulator.certificate, hosts)
             # New connections get it; those that are open keep theirs.
             await asyncio.to_thread(server.config.ssl.load_cert_chain, made.chain, made.key)

@@ -15,10 +15,13 @@ from weakref import WeakKeyDictionary
 
 from starlette.types import Receive, Scope, Send
 
+from emulator import tracing
 from emulator.errors import IdentifierLengthInvalid, RequestInvalid
 from emulator.http.commands import Commands
+from emulator.http.executions import Repeats
 from emulator.http.upstream import Upstreams
 from emulator.http.versions import Execution
+from emulator.pool.events import EventLog
 from emulator.pool.pool import Pool
 from emulator.pool.session import Lease, Session
 
@@ -47,9 +50,11 @@ class Plane:
     upstreams: Upstreams
     limits: Limits
     strict: bool
+    events: EventLog
     background: set[asyncio.Task[None]] = field(default_factory=set)
     commands: Commands = field(default_factory=Commands)
     latest: WeakKeyDictionary[Session, str] = field(default_factory=WeakKeyDictionary)
+    repeats: Repeats = field(default_factory=Repeats)
 
 
 class Fate(Protocol):
@@ -100,8 +105,7 @@ class Call:
             identifier = self.fate.destined(identifier)
             await self.fate.allocating(identifier)
         lease = self.lease = await self.pool.acquire(identifier)
-        trace = {"pool": self.pool.spec.name, "identifier": identifier, "session": lease.session.guid}
-        self.scope.setdefault("emulator.trace", {}).update(trace)
+        tracing.note(identifier=identifier, session=lease.session.guid)
         try:
             if self.fate is not None:
                 await self.fate.serving(lease.session)

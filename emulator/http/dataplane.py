@@ -7,6 +7,7 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from emulator import tracing
 from emulator.errors import MethodNotAllowed, RequestInvalid, RequestNotSupported, RouteNotFound
 from emulator.http.context import Call, Plane, read_query
 from emulator.http.faulting import Misfortune
@@ -44,10 +45,12 @@ class DataPlane:
         self, pool: Pool, segments: list[str], raw_rest: str, scope: Scope, receive: Receive, send: Send
     ) -> None:
         """`segments` decoded, `raw_rest` as sent: both are what follows the pool in the path."""
+        query = read_query(scope)
+        operation = header_of(scope, "operation-id") if pool.spec.container_type.built_in else None
+        tracing.note(pool=pool.spec.name, identifier=query.get("identifier"), operation=operation)
         self._admit(pool, segments, scope)
         raw_path = scope["raw_path"].decode("latin-1").split("?")[0]
-        call = Call(self.plane, pool, scope, receive, send, segments, raw_path, read_query(scope))
-        scope.setdefault("emulator.trace", {}).update(pool=pool.spec.name)
+        call = Call(self.plane, pool, scope, receive, send, segments, raw_path, query)
         await self._misfortune.befall(call)
         if not pool.spec.container_type.built_in and (segments[:1] != [".management"]):
             await self._custom(call, raw_rest)

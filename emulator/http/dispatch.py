@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emulator import tracing
 from emulator.errors import PoolNotFound, ServiceError
 from emulator.http.answers import error_answer, unexpected
 from emulator.http.dataplane import DataPlane, Guard, authorization_of
@@ -81,7 +82,7 @@ class Dispatcher:
         try:
             await self._serve(scope, receive, watched_send, lambda: started)
         except ConnectionCut as cut:
-            log.info("a connection was cut: %s", cut)
+            tracing.refused(f"the connection was cut: {cut}")
             await _gone(receive)
         finally:
             over(scope)
@@ -90,31 +91,38 @@ class Dispatcher:
         try:
             await self._route(scope, receive, send)
         except ServiceError as error:
+            self._tell(error, scope)
             if started():  # the answer has begun: all that is left is to cut the connection
                 log.warning("an answer was cut off: %s", error)
                 if scope["type"] != "http":
                     raise
                 await _cut_off(scope, receive)
                 return
-            await self._answer(error, scope, receive, scope.get(SEND, send))  # a fault may be in between
+            await error_answer(error)(scope, receive, scope.get(SEND, send))  # a fault may be in between
         except ConnectionCut:
             raise
         except Exception as error:
+            self._tell(ServiceError(f"a bug of the emulator: {error!r}"), scope)
             if started():
                 raise
             await unexpected(error)(scope, receive, send)
 
-    async def _answer(self, error: ServiceError, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"]
-        log.info(
-            "%s %s → %s %s: %s",
-            scope.get("method", "WS"),
-            path,
-            error.status,
-            error.code,
-            error.reason or error,
+    def _tell(self, error: ServiceError, scope: Scope) -> None:
+        """An event with the true reason of an error answer, unless the pool has told of it already."""
+        reason, about = error.true_reason, scope.get(tracing.SCOPE, {})
+        admin = scope["path"].startswith("/.emulator") and error.status not in (401, 403)
+        tracing.refused(reason)
+        if error.told or admin:
+            return
+        self._registry.shared.events.emit(
+            "request.refused" if error.status < 500 else "request.failed",
+            reason,
+            pool=about.get("pool"),
+            identifier=about.get("identifier"),
+            session=about.get("session"),
+            status=error.status,
+            code=error.code,
         )
-        await error_answer(error)(scope, receive, send)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope["raw_path"].decode("latin-1").split("?")[0]

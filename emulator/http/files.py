@@ -109,6 +109,7 @@ async def _upload(call: Call, *, old_route: bool) -> Response:
             if body.too_large:  # the HTTP client has its own words for a body that broke off
                 raise too_large(limit) from None
             raise
+        _tell(call, "file.uploaded", str(stored.get("name", "")), size=stored.get("sizeInBytes"))
         answer_headers = _headers(call, version)
     return JSONResponse(version.uploaded(_file(stored), old_route=old_route), 200, answer_headers)
 
@@ -153,6 +154,7 @@ async def _delete(call: Call, name: str) -> Response:
     version = _version(call)
     async with call.session(call.identifier()):
         await _json(call, "DELETE", _target(call, f"/{quote(name, safe='')}"))
+        _tell(call, "file.deleted", name)
         headers = _headers(call, version)
     return Response(b"", 204, headers)
 
@@ -170,14 +172,29 @@ async def _download(call: Call, name: str) -> Response | None:
             kept += [("content-type", "application/octet-stream"), *_headers(call, version).items()]
             raw = [(n.lower().encode("latin-1"), v.encode("latin-1")) for n, v in kept]
             await call.send({"type": "http.response.start", "status": answer.status, "headers": raw})
+            size = 0
             if call.method != "HEAD":
                 async for chunk in answer.content.iter_any():
+                    size += len(chunk)
                     await call.send({"type": "http.response.body", "body": chunk, "more_body": True})
+                _tell(call, "file.downloaded", name, size=size)
             await call.send({"type": "http.response.body", "body": b"", "more_body": False})
     return None
 
 
 _DOWNLOAD = {"content-length", "content-range", "accept-ranges", "last-modified", "etag"}
+
+
+def _tell(call: Call, kind: str, name: str, size: int | None = None) -> None:
+    lease = call.lease
+    call.plane.events.emit(
+        kind,
+        name or "(without a name)",
+        pool=call.pool.spec.name,
+        identifier=lease.session.identifier if lease else None,
+        session=lease.session.guid if lease else None,
+        size=size,
+    )
 
 
 def _file(entry: dict[str, Any]) -> File:

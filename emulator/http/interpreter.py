@@ -9,16 +9,17 @@ import json
 import time
 import uuid
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 from urllib.parse import quote, urlencode
 
 from starlette.responses import JSONResponse, Response
 
+from emulator import tracing
 from emulator.errors import ModelBindingFailed, PropertiesMissing, RequestInvalid, RouteNotFound, ServiceError
 from emulator.http.bodies import read_object, take
 from emulator.http.commands import Ran
 from emulator.http.context import Call
+from emulator.http.executions import Running, how_code_ended, how_command_ended, running
 from emulator.http.versions import NEWEST, Execution, Family, Version, read_version
 from emulator.pool.session import Lease, Session
 from emulator.resources.model import ContainerType
@@ -51,9 +52,9 @@ async def execute(call: Call, family: Family) -> Response:
     prepared = time.perf_counter()
     async with call.session(identifier) as lease:
         allocated = time.perf_counter()
-        execution, inner_headers, times = await _run(call, lease, run)
-        if execution.running:
-            _hold_until_finished(call, lease, execution.id)
+        (execution, inner_headers, times), teller = await _run(call, lease, run)
+        if execution.running and teller is not None:
+            _hold_until_finished(call, lease, execution.id, teller)
         execution = await told(call, lease.session, execution)
         headers = {**call.session_headers(), **_operation_headers(call, execution.id)}
     done = time.perf_counter()
@@ -75,7 +76,7 @@ async def run_in(call: Call, identifier: str, body: dict[str, Any]) -> Execution
     shell = call.pool.spec.container_type is ContainerType.SHELL
     run = (_read_shell if shell else _read_code)(call, version, body)
     async with call.session(identifier) as lease:
-        execution, _, _ = await _run(call, lease, run)
+        (execution, _, _), _ = await _run(call, lease, run)
         return await told(call, lease.session, execution)
 
 
@@ -191,33 +192,52 @@ def _check_base64(code: str) -> None:
         raise RequestInvalid(f"The code is not base64 of UTF-8 text: {error}", target="code") from error
 
 
-async def _run(call: Call, lease: Lease, run: Run) -> Ran:
-    """Run it, unless the caller's operation id is one that the session knows."""
-    operation = call.header("operation-id")
-    if call.pool.spec.container_type is not ContainerType.SHELL:
-        ran = await _run_inside(call, lease, run, operation)
-    else:
-        operation = operation or str(uuid.uuid4())
-        start = partial(_run_inside, call, lease, run, operation)
-        ran = await call.plane.commands.once(lease.session, operation, start)
-    call.plane.latest[lease.session] = ran[0].id
-    return ran
-
-
 async def told(call: Call, session: Session, execution: Execution) -> Execution:
     """The execution that the caller is told about: a fault may confuse it with another one."""
     return execution if call.fate is None else await call.fate.answered(session, execution)
 
 
-async def _run_inside(call: Call, lease: Lease, run: Run, operation: str | None) -> Ran:
+async def _run(call: Call, lease: Lease, run: Run) -> tuple[Ran, Running | None]:
+    """Run it, unless the session knows the caller's operation id; with it, who tells of its end."""
+    given = call.header("operation-id")
+    operation = given or str(uuid.uuid4())
+    tracing.note(operation=operation)
+    session, plane = lease.session, call.plane
+    told: Running | None = None
+    if given is not None and plane.repeats.is_one(session, given):
+        plane.events.emit(
+            "execution.repeated",
+            "its operation id was given before: the stored execution is the answer",
+            pool=call.pool.spec.name,
+            identifier=session.identifier,
+            session=session.guid,
+        )
+
+        async def start() -> Ran:
+            return await _run_inside(call, lease, run, operation)
+    else:
+
+        async def start() -> Ran:
+            nonlocal told
+            with running(plane.events, call.pool.spec.name, session, operation) as told:
+                ran = await _run_inside(call, lease, run, operation)
+                told.end(ran[0])
+                return ran
+
+    try:
+        if call.pool.spec.container_type is not ContainerType.SHELL:
+            return await start(), told
+        return await plane.commands.once(session, operation, start), told
+    except BaseException:
+        plane.repeats.forget(session, operation)
+        raise
+
+
+async def _run_inside(call: Call, lease: Lease, run: Run, operation: str) -> Ran:
     shell = call.pool.spec.container_type is ContainerType.SHELL
     query = urlencode({"api-version": NEWEST, "identifier": lease.session.identifier})
     path = "/shellExecute" if shell else "/executions"
-    headers = {"content-type": "application/json"}
-    if operation is not None:
-        headers["operation-id"] = operation
-    if (trace := call.header("traceparent")) is not None:
-        headers["traceparent"] = trace
+    headers = {"content-type": "application/json", "operation-id": operation}
     sent = time.perf_counter()
     patience = run.timeout + call.plane.limits.upstream_grace
     async with call.plane.upstreams.request(
@@ -234,16 +254,15 @@ async def _run_inside(call: Call, lease: Lease, run: Run, operation: str | None)
         if answer.status >= 400:
             raise inner_error(answer.status, raw)
         inner = json.loads(raw)
-        named = (lease.session.identifier, run.execution_type)
-        if shell:
-            execution = _shell_execution(inner, operation or inner["id"], *named)
-        else:
-            execution = _code_execution(inner, *named)
         found = {name.lower(): value for name, value in answer.headers.items()}
+        named = (lease.session.identifier, run.execution_type, found.get(_TRUNCATED))
+        execution = _shell_execution(inner, operation, *named) if shell else _code_execution(inner, *named)
         return execution, found, (answered - sent, read - answered)
 
 
-def _code_execution(inner: dict[str, Any], identifier: str, execution_type: str | None) -> Execution:
+def _code_execution(
+    inner: dict[str, Any], identifier: str, execution_type: str | None, truncated: str | None
+) -> Execution:
     result = inner.get("result") or {}
     return Execution(
         id=inner["id"],
@@ -255,11 +274,17 @@ def _code_execution(inner: dict[str, Any], identifier: str, execution_type: str 
         stderr=result.get("stderr", ""),
         result=result.get("executionResult", ""),
         duration=result.get("executionTimeInMilliseconds", 0),
+        how=how_code_ended(inner),
+        truncated=truncated,
     )
 
 
 def _shell_execution(
-    inner: dict[str, Any], operation: str, identifier: str, execution_type: str | None
+    inner: dict[str, Any],
+    operation: str,
+    identifier: str,
+    execution_type: str | None,
+    truncated: str | None,
 ) -> Execution:
     return Execution(
         id=operation,
@@ -270,6 +295,8 @@ def _shell_execution(
         stderr=inner["stderr"],
         duration=inner["executionTimeInMilliseconds"],
         exit_code=inner["exitCode"],
+        how=how_command_ended(inner),
+        truncated=truncated,
     )
 
 
@@ -324,19 +351,21 @@ async def _fetch(call: Call, session: Session, execution_id: str) -> Execution:
         if answer.status >= 400:
             raise inner_error(answer.status, raw)
         inner = json.loads(raw)
-        return _code_execution(inner, session.identifier, inner.get("executionType"))
+        cut = answer.headers.get(_TRUNCATED)
+        return _code_execution(inner, session.identifier, inner.get("executionType"), cut)
 
 
-def _hold_until_finished(call: Call, lease: Lease, execution_id: str) -> None:
-    """An asynchronous run counts as a request in flight until it is over."""
+def _hold_until_finished(call: Call, lease: Lease, execution_id: str, told: Running) -> None:
+    """An asynchronous run counts as a request in flight until it is over; then its end is told."""
     held = lease.hold()
 
     async def follow() -> None:
         try:
-            while (await _fetch(call, held.session, execution_id)).running:  # noqa: ASYNC110 - it runs elsewhere
+            while (execution := await _fetch(call, held.session, execution_id)).running:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
-        except ServiceError:
-            return  # the session is gone, or the run was pushed out of the store: nothing left to wait for
+            told.end(execution)
+        except ServiceError as error:
+            told.fail(error)  # the session is gone, or the run was pushed out of the store
         finally:
             held.release()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import itertools
 import time
 from collections import deque
@@ -12,28 +11,31 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emulator import tracing
 from emulator.clock import Clock
+from emulator.http import har, masking
+from emulator.http.masking import Headers
 from emulator.http.sessions import moment
+from emulator.texts import shortened
 
-TRACE = "emulator.trace"
-"""Scope key of a dict in which the rooms note pool, identifier and session of a request."""
+TRACE = tracing.SCOPE
+"""Scope key of a dict in which the rooms note pool, identifier, session … of a request."""
 
-_SECRET = {
-    b"authorization",
-    b"x-ms-apikey",
-    b"x-identity-header",
-    b"x-emulator-admin-key",
-    b"cookie",
-    b"set-cookie",
-}
-_MASK = "(masked)"
+REASON = "x-emulator-reason"
+FAILED = 400
+WEBSOCKET = 101
 
-Headers = list[tuple[str, str]]
+Observe = Callable[[str, int, float], None]
+"""Told of each finished HTTP request: pool (or `""`), status (0: no answer), seconds."""
 
 
 @dataclass
 class Entry:
-    """One exchange. `started` by the emulator's clock, `seconds` real; bodies are the first bytes only."""
+    """One exchange. `started` by the emulator's clock, `seconds` real (None: in flight).
+
+    Bodies are the first bytes only, and only those of the data plane: issuers answer with tokens, the control
+    plane takes secrets. `frames` counts a WebSocket's messages.
+    """
 
     sequence: int
     started: float
@@ -41,21 +43,44 @@ class Entry:
     url: str
     http_version: str
     request_headers: Headers
+    trace: dict[str, Any]
+    began: float = field(default_factory=time.perf_counter)
     request_body: bytearray = field(default_factory=bytearray)
     request_size: int = 0
     status: int = 0
     response_headers: Headers = field(default_factory=list)
     response_body: bytearray = field(default_factory=bytearray)
     response_size: int = 0
-    seconds: float = 0.0
-    trace: dict[str, str] = field(default_factory=dict)
+    frames: dict[str, int] | None = None
+    first_byte: float | None = None
+    seconds: float | None = None
+    reason: str | None = None
     failure: str | None = None
+
+    @property
+    def in_flight(self) -> bool:
+        return self.seconds is None
+
+    @property
+    def lasted(self) -> float:
+        """Seconds until its end, or until now."""
+        return time.perf_counter() - self.began if self.seconds is None else self.seconds
+
+    @property
+    def failed(self) -> bool:
+        """Whether it was answered with an error, or not to the end."""
+        return self.status >= FAILED or self.failure is not None or (self.status == 0 and not self.in_flight)
+
+    @property
+    def keeps_bodies(self) -> bool:
+        return "pool" in self.trace
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "sequence": self.sequence,
             "started": moment(self.started),
-            "milliseconds": round(self.seconds * 1000, 3),
+            "milliseconds": round(self.lasted * 1000, 3),
+            "inFlight": self.in_flight,
             "method": self.method,
             "url": self.url,
             "status": self.status,
@@ -63,51 +88,10 @@ class Entry:
             "responseSize": self.response_size,
             "requestBody": _text(self.request_body),
             "responseBody": _text(self.response_body),
-            "reason": next(
-                (value for name, value in self.response_headers if name == "x-emulator-reason"), None
-            ),
+            "reason": self.reason,
             "failure": self.failure,
+            **({"frames": dict(self.frames)} if self.frames is not None else {}),
             **self.trace,
-        }
-
-    def as_har(self) -> dict[str, Any]:
-        """An entry of a HAR 1.2 log."""
-        sent = dict(self.request_headers)
-        answer_type = dict(self.response_headers).get("content-type", "")
-        request: dict[str, Any] = {
-            "method": self.method,
-            "url": self.url,
-            "httpVersion": f"HTTP/{self.http_version}",
-            "cookies": [],
-            "headers": _pairs(self.request_headers),
-            "queryString": [],
-            "headersSize": -1,
-            "bodySize": self.request_size,
-        }
-        if self.request_size:
-            request["postData"] = {"mimeType": sent.get("content-type", ""), "text": _text(self.request_body)}
-        return {
-            "startedDateTime": moment(self.started),
-            "time": self.seconds * 1000,
-            "request": request,
-            "response": {
-                "status": self.status,
-                "statusText": "",
-                "httpVersion": f"HTTP/{self.http_version}",
-                "cookies": [],
-                "headers": _pairs(self.response_headers),
-                "content": {
-                    "size": self.response_size,
-                    "mimeType": answer_type,
-                    "text": _text(self.response_body),
-                },
-                "redirectURL": "",
-                "headersSize": -1,
-                "bodySize": self.response_size,
-            },
-            "cache": {},
-            "timings": {"send": 0, "wait": self.seconds * 1000, "receive": 0},
-            "_session": self.trace,
         }
 
 
@@ -115,12 +99,7 @@ class Journal:
     """ASGI middleware that keeps the newest `capacity` exchanges, `excerpt` bytes of each body."""
 
     def __init__(
-        self,
-        app: ASGIApp,
-        clock: Clock,
-        capacity: int,
-        observe: Callable[[str, int, float], None],
-        excerpt: int = 4096,
+        self, app: ASGIApp, clock: Clock, capacity: int, observe: Observe, excerpt: int = 4096
     ) -> None:
         self._app = app
         self._clock = clock
@@ -134,6 +113,10 @@ class Journal:
         """Oldest first."""
         return list(self._entries)
 
+    @property
+    def kept(self) -> int:
+        return len(self._entries)
+
     def clear(self) -> int:
         """Forget everything; returns how many there were."""
         count = len(self._entries)
@@ -141,34 +124,22 @@ class Journal:
         return count
 
     def har(self) -> dict[str, Any]:
-        creator = {"name": "dynamic-sessions-emulator", "version": "0.1.0"}
-        return {
-            "log": {"version": "1.2", "creator": creator, "entries": [one.as_har() for one in self._entries]}
-        }
+        """Everything kept, as a HAR 1.2 document."""
+        return har.log(self._entries)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"].startswith("/.emulator"):
+        if scope["type"] not in ("http", "websocket") or scope["path"].startswith("/.emulator"):
             await self._app(scope, receive, send)
             return
         entry = self._open(scope)
-        began = time.perf_counter()
 
         async def listening_receive() -> Message:
             message = await receive()
-            if message["type"] == "http.request":
-                entry.request_size += len(body := message.get("body", b""))
-                if _keeps_bodies(entry):
-                    _excerpt(entry.request_body, body, self._excerpt)
+            self._heard(entry, message)
             return message
 
         async def listening_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                entry.status = message["status"]
-                entry.response_headers = _readable(message.get("headers", []))
-            elif message["type"] == "http.response.body":
-                entry.response_size += len(body := message.get("body", b""))
-                if _keeps_bodies(entry):
-                    _excerpt(entry.response_body, body, self._excerpt)
+            self._said(entry, message)
             await send(message)
 
         try:
@@ -177,55 +148,80 @@ class Journal:
             entry.failure = f"{type(error).__name__}: {error}".rstrip(": ")
             raise
         finally:
-            entry.seconds = time.perf_counter() - began
-            self._observe(entry.trace.get("pool", ""), entry.status, entry.seconds)
+            entry.seconds = time.perf_counter() - entry.began
+            entry.reason = _reason(entry)
+            if entry.frames is None:
+                self._observe(entry.trace.get("pool", ""), entry.status, entry.seconds)
+
+    def _heard(self, entry: Entry, message: Message) -> None:
+        match message["type"]:
+            case "http.request":
+                body = message.get("body", b"")
+                entry.request_size += len(body)
+                self._keep(entry, entry.request_body, body)
+            case "websocket.receive":
+                entry.request_size += _count(entry, "in", message)
+
+    def _said(self, entry: Entry, message: Message) -> None:
+        match message["type"]:
+            case "http.response.start" | "websocket.http.response.start":
+                self._answered(entry, message["status"], message)
+            case "websocket.accept":
+                self._answered(entry, WEBSOCKET, message)
+            case "http.response.body" | "websocket.http.response.body":
+                body = message.get("body", b"")
+                entry.response_size += len(body)
+                self._keep(entry, entry.response_body, body)
+            case "websocket.send":
+                entry.response_size += _count(entry, "out", message)
+            case "websocket.close" if entry.status == 0:  # before it was accepted: a plain refusal
+                self._answered(entry, 403, {})
+
+    def _answered(self, entry: Entry, status: int, message: Message) -> None:
+        entry.status = status
+        entry.first_byte = time.perf_counter() - entry.began
+        entry.response_headers = masking.readable(message.get("headers", []))
+
+    def _keep(self, entry: Entry, kept: bytearray, body: bytes) -> None:
+        if len(kept) < self._excerpt and entry.keeps_bodies:
+            kept += body[: self._excerpt - len(kept)]
 
     def _open(self, scope: Scope) -> Entry:
         host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost").decode(
             "latin-1"
         )
-        query = scope["query_string"].decode("latin-1")
-        url = f"{scope['scheme']}://{host}{scope['raw_path'].decode('latin-1')}{'?' + query if query else ''}"
-        trace = scope.setdefault(TRACE, {})
-        headers = _readable(scope["headers"])
+        query = masking.query(scope["query_string"].decode("latin-1"))
+        path = scope["raw_path"].decode("latin-1").partition("?")[0]
+        url = f"{scope['scheme']}://{host}{path}{'?' + query if query else ''}"
         entry = Entry(
             next(self._sequence),
             self._clock.now(),
-            scope["method"],
-            url,
+            scope.get("method", "GET"),
+            shortened(url, masking.VALUE_KEPT),
             scope["http_version"],
-            headers,
-            trace=trace,
+            masking.readable(scope["headers"]),
+            scope.setdefault(TRACE, {}),
+            frames={"in": 0, "out": 0} if scope["type"] == "websocket" else None,
         )
         self._entries.append(entry)
         return entry
 
 
-def _keeps_bodies(entry: Entry) -> bool:
-    """Bodies are kept of the data plane only: issuers answer with tokens, the control plane takes secrets."""
-    return "pool" in entry.trace
+def _count(entry: Entry, direction: str, message: Message) -> int:
+    """Count a WebSocket's message; returns its size in bytes (of a text: in characters)."""
+    if entry.frames is not None:
+        entry.frames[direction] += 1
+    return len(message.get("text") or message.get("bytes") or "")
 
 
-def _excerpt(kept: bytearray, body: bytes, limit: int) -> None:
-    if len(kept) < limit:
-        kept += body[: limit - len(kept)]
-
-
-def _readable(headers: Any) -> Headers:
-    return [
-        (name.decode("latin-1").lower(), _MASK if name.lower() in _SECRET else value.decode("latin-1"))
-        for name, value in headers
-    ]
-
-
-def _pairs(headers: Headers) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in headers]
+def _reason(entry: Entry) -> str | None:
+    """The true reason of an error answer, also where the answer itself says less."""
+    current = tracing.current()
+    if current is not None and current.reason is not None:
+        return shortened(current.reason, masking.VALUE_KEPT)
+    return next((value for name, value in entry.response_headers if name == REASON), None)
 
 
 def _text(body: bytearray) -> str:
-    try:
-        return body.decode("utf-8")
-    except UnicodeDecodeError as error:
-        if error.start > len(body) - 4:  # an excerpt may end in the middle of a character
-            return body[: error.start].decode("utf-8")
-        return f"base64:{base64.b64encode(body).decode('ascii')}"
+    text, binary = har.text_of(body)
+    return f"base64:{text}" if binary else text

@@ -9,9 +9,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
+from multidict import CIMultiDict
 from yarl import URL
 
 from emulator.errors import SessionContainerExited, UpstreamTimeout, UpstreamUnreachable
+from emulator.http.tracing import carry
 from emulator.pool.session import Session
 from emulator.runtimes.base import Instance
 
@@ -63,6 +65,11 @@ class Upstreams:
             client._retry_connection = False
         return client
 
+    @property
+    def open(self) -> int:
+        """Sessions that have a client."""
+        return len(self._clients)
+
     async def forget(self, guid: str) -> None:
         """Close a session's connections; of one never connected to: nothing to do."""
         if (client := self._clients.pop(guid, None)) is not None:
@@ -83,6 +90,8 @@ class Upstreams:
         `UpstreamUnreachable`.
         """
         instance = session.running
+        headers = options["headers"] = CIMultiDict(options.get("headers") or {})
+        carry(headers)
         url = URL(instance.address.url + target, encoded=True)
         if at_most is not None:
             options["timeout"] = aiohttp.ClientTimeout(total=at_most, sock_connect=self._connect_timeout)

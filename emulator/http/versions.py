@@ -33,7 +33,8 @@ class Family(Enum):
 class Execution:
     """One run, whatever asked for it. `status` in the words of the inner API; `exit_code` of Shell pools.
 
-    `running`: not finished, so there is no result yet. `duration` in whole milliseconds.
+    `running`: not finished, so there is no result yet. `duration` in whole milliseconds. `how` it ended is a
+    key of `endings.CAUSES`; `truncated` names streams that were cut, with their full lengths.
     """
 
     id: str
@@ -46,6 +47,8 @@ class Execution:
     result: Any = ""
     duration: int = 0
     exit_code: int | None = None
+    how: str = "completed"
+    truncated: str | None = None
 
 
 @dataclass(frozen=True)

@@ -50,16 +50,19 @@ class Watching:
         id_ = request.path_params["id"]
         if not self._faults.remove(id_):
             raise RouteNotFound(f"There is no fault {id_}; GET /.emulator/faults lists them.")
-        self._events.emit("fault.removed", id_)
+        self._events.emit("fault.removed", f"{id_}: removed over the admin API")
         return Response(status_code=204)
 
     async def _clear(self, _: Request) -> Response:
         count = self._faults.clear()
-        self._events.emit("fault.removed", f"all {count} rules")
+        self._events.emit("fault.cleared", f"{count} rules removed over the admin API")
         return Response(status_code=204)
 
-    async def _requests(self, _: Request) -> Response:
-        return JSONResponse({"requests": [entry.as_dict() for entry in self._journal.entries]})
+    async def _requests(self, request: Request) -> Response:
+        entries = self._journal.entries
+        if request.query_params.get("failed", "false").lower() == "true":
+            entries = [entry for entry in entries if entry.failed]
+        return JSONResponse({"requests": [entry.as_dict() for entry in entries]})
 
     async def _forget(self, _: Request) -> Response:
         return JSONResponse({"removed": self._journal.clear()})

@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from emulator.errors import ServiceError
 from emulator.http.forward import request_headers
+from emulator.http.tracing import carry
 from emulator.http.upstream import Upstreams
 from emulator.pool.session import Session
 
@@ -39,6 +40,7 @@ async def forward_websocket(
     headers: CIMultiDict[str] = request_headers(scope, authorization=authorization)
     for name in _HANDSHAKE:
         headers.popall(name, None)
+    carry(headers)
     client = upstreams.client(session.running)
     url = session.running.address.url + target
     try:

@@ -11,14 +11,17 @@ from collections.abc import Awaitable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from emulator import tracing
 from emulator.clock import Clock
 from emulator.errors import (
     AllocationFailed,
     PodAllocationRejected,
     PoolUnavailable,
+    ServiceError,
     SessionsCountExceedsLimit,
 )
 from emulator.pool import killing
+from emulator.pool.consoles import Consoles
 from emulator.pool.events import EventLog
 from emulator.pool.ledger import Claim, Ledger
 from emulator.pool.liveness import Check, Liveness
@@ -42,7 +45,7 @@ class Shared:
 
     `default_ready`: warm instances of a built-in pool. `early_exits`: exits of instances nobody holds yet,
     by guid; an instance can die between its start and the moment its session knows it. `check`: one attempt
-    of a liveness probe.
+    of a liveness probe. `logs_kept`: ended sessions whose console is kept, `log_tail` bytes of each.
     """
 
     runtime: Runtime
@@ -53,10 +56,18 @@ class Shared:
     default_ready: int = 1
     early_exits: dict[str, Exit] = field(default_factory=dict)
     check: Check = readiness.check
+    logs_kept: int = 100
+    log_tail: int = 128 * 1024
+
+    @functools.cached_property
+    def consoles(self) -> Consoles:
+        consoles = Consoles(self.runtime, self.logs_kept, self.log_tail)
+        self.events.listeners.append(consoles.heard)
+        return consoles
 
     @functools.cached_property
     def remover(self) -> Remover:
-        return Remover(self.runtime, self.clock, self.sweeper, self.events)
+        return Remover(self.runtime, self.clock, self.sweeper, self.events, self.consoles)
 
 
 class Pool:
@@ -200,15 +211,17 @@ class Pool:
         when = f"frees in {soonest:.0f} s" if soonest != float("inf") else "frees when a container exits"
         reason = f"pool {name} is full: {self.serving} of {limit} sessions; the next slot {when}"
         self._emit("refused", reason, identifier=identifier)
+        refusal: ServiceError = PodAllocationRejected(
+            f"Error happened when allocating pod for identifier {identifier} in pool {name}", reason=reason
+        )
         if self.spec.container_type.built_in:
-            raise SessionsCountExceedsLimit(
+            refusal = SessionsCountExceedsLimit(
                 f"The request sessions count is '1'. There are already '{self.serving}' active sessions "
                 f"and the maximum active sessions count is '{limit}'.",
                 reason=reason,
             )
-        raise PodAllocationRejected(
-            f"Error happened when allocating pod for identifier {identifier} in pool {name}", reason=reason
-        )
+        refusal.told = True
+        raise refusal
 
     def _admit(self, identifier: str) -> Session | None:
         """Give `identifier` a slot: a warm instance, one that is starting, or a start of its own."""
@@ -216,7 +229,7 @@ class Pool:
         if (ready := self.warm.claim()) is not None:
             session = Session(identifier, ready.guid, self.spec.key, now, now)
             self._sessions[identifier] = session
-            self._activate(session, ready, "claimed a warm instance")
+            self._activate(session, ready, "claimed a warm instance", "claimed")
             self.warm.fill()
             return session
         starting = self.warm.claim_starting()
@@ -226,16 +239,18 @@ class Pool:
         session = Session(identifier, str(uuid.uuid4()), self.spec.key, now, now)
         self._sessions[identifier] = session
         if starting is not None:
-            self._spawn(self._allocate(session, starting, "took over a starting instance"))
+            self._spawn(self._allocate(session, starting, "took over a starting instance", "took-over"))
         else:
-            self._spawn(self._allocate(session, self._cold_start(session), "started an instance"))
+            cold = self._cold_start(session)
+            self._spawn(self._allocate(session, cold, "started an instance", "started"))
         return session
 
     async def _cold_start(self, session: Session) -> Instance:
         await self._shared.runtime.prepare(self.spec)
         return await self._shared.runtime.start(Start(self.spec, session.guid, session.identifier))
 
-    async def _allocate(self, session: Session, start: Awaitable[Instance], cause: str) -> None:
+    async def _allocate(self, session: Session, start: Awaitable[Instance], cause: str, how: str) -> None:
+        began = time.perf_counter()
         try:
             instance = await start
         except Exception as error:
@@ -244,18 +259,21 @@ class Pool:
             session.failure = error
             session.move(State.FAILED)
             self._forget(session)
-            self._emit("allocation.failed", str(error), session)
+            self._emit("allocation.failed", str(error) or repr(error), session)
+            self._shared.remover.keep_console(session.guid, error)
             return
         self._prospects.failure = None
         self.warm.recovered()
         session.guid = instance.guid
         session.created_at = self._shared.clock.now()  # its maximum age does not count the start
-        self._activate(session, instance, cause)
+        self._activate(session, instance, cause, how, time.perf_counter() - began)
         if (exit_ := self._shared.early_exits.pop(session.guid, None)) is not None:
             self._session_exited(session, exit_)
         self.warm.fill()
 
-    def _activate(self, session: Session, instance: Instance, cause: str) -> None:
+    def _activate(
+        self, session: Session, instance: Instance, cause: str, how: str, took: float = 0.0
+    ) -> None:
         session.instance = instance
         session.last_accessed_at = self._shared.clock.now()
         try:  # on disk before anyone is answered: see Ledger
@@ -268,7 +286,7 @@ class Pool:
         session.settled.set()
         self._schedule(session)
         self._watch_liveness(session, instance)
-        self._emit("allocated", cause, session)
+        self._emit("allocated", cause, session, how=how, milliseconds=round(took * 1000, 3))
 
     def _watch_liveness(self, session: Session, instance: Instance) -> None:
         probes = self.spec.template.probes if self.spec.template is not None else ()
@@ -288,7 +306,7 @@ class Pool:
         now = self._shared.clock.now()
         session = Session(claim.identifier, claim.guid, self.spec.key, min(claim.created_at, now), now)
         self._sessions[claim.identifier] = session
-        self._activate(session, instance, "adopted after a restart of the emulator")
+        self._activate(session, instance, "adopted after a restart of the emulator", "adopted")
         return True
 
     def _as_service_error(self, error: BaseException) -> Exception:
@@ -335,7 +353,8 @@ class Pool:
             return False
         span = self.spec.lifecycle.max_alive if hard else self.spec.lifecycle.cooldown
         what = "maximum alive period" if hard else "cooldown"
-        self._end(session, "expired", f"{what} of {span:g} s is over")
+        with tracing.apart():  # whoever stumbles over it has nothing to do with it
+            self._end(session, "expired", f"{what} of {span:g} s is over")
         return True
 
     async def stop(self, session: Session, cause: str, kind: str = "stopped") -> None:
@@ -556,7 +575,7 @@ class Pool:
         cause: str,
         session: Session | None = None,
         identifier: str | None = None,
-        **detail: object,
+        **detail: Any,
     ) -> None:
         self._shared.events.emit(
             f"session.{kind}" if "." not in kind else kind,

@@ -5,30 +5,44 @@ from __future__ import annotations
 import logging
 
 from emulator.clock import Clock
+from emulator.pool.consoles import Consoles
 from emulator.pool.events import EventLog
 from emulator.pool.sweeper import Sweeper
-from emulator.runtimes.base import Runtime
+from emulator.runtimes.base import Runtime, RuntimeFailure
 
 log = logging.getLogger("emulator.pool")
 
 FIRST_RETRY = 2.0
 LAST_RETRY = 60.0
+NO_CONSOLE = "(no container came so far that it could print anything)"
 
 
 class Remover:
-    """Stops instances; one that cannot be stopped is tried again after 2, 4 … at most 60 s of the clock."""
+    """Stops instances; one that cannot be stopped is tried again after 2, 4 … at most 60 s of the clock.
 
-    def __init__(self, runtime: Runtime, clock: Clock, sweeper: Sweeper, events: EventLog) -> None:
+    What an ended one printed is read first: afterwards there is nothing left to read.
+    """
+
+    def __init__(
+        self, runtime: Runtime, clock: Clock, sweeper: Sweeper, events: EventLog, consoles: Consoles
+    ) -> None:
         self._runtime = runtime
         self._clock = clock
         self._sweeper = sweeper
         self._events = events
+        self._consoles = consoles
         self.resisting: set[str] = set()
         """Guids of instances that could not be removed yet and will be tried again."""
 
     async def remove(self, guid: str, *, pool: str | None = None) -> bool:
         """Stop the instance; never raises. False if that has to be tried again, which is seen to."""
+        await self._consoles.fetch(guid)
         return await self._try(guid, pool, FIRST_RETRY)
+
+    def keep_console(self, guid: str, failure: BaseException) -> None:
+        """Keep what an instance printed whose start failed; its runtime has removed it already."""
+        console = failure.console if isinstance(failure, RuntimeFailure) else None
+        self._consoles.keep(guid, console, NO_CONSOLE)
 
     async def _try(self, guid: str, pool: str | None, delay: float) -> bool:
         try:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import uuid
 from collections import deque
 from collections.abc import Callable
 
+from emulator import tracing
 from emulator.clock import Clock
 from emulator.pool.events import EventLog
 from emulator.pool.removal import Remover
@@ -97,22 +99,23 @@ class WarmSet:
             return
         while len(self._ready) + len(self._starting) < self.target and self._room() > 0:
             guid = str(uuid.uuid4())
-            task = asyncio.create_task(self._start(guid), name=f"warm {self.pool.name}")
+            with tracing.apart():  # it is for whoever comes next, not for the request that made room
+                task = asyncio.create_task(self._start(guid), name=f"warm {self.pool.name}")
+                task.add_done_callback(functools.partial(self._started, guid))
             self._starting.append(task)
-            task.add_done_callback(self._started)
 
     async def _start(self, guid: str) -> Instance:
         await self._runtime.prepare(self.pool)
         return await self._runtime.start(Start(self.pool, guid))
 
-    def _started(self, task: asyncio.Task[Instance]) -> None:
+    def _started(self, guid: str, task: asyncio.Task[Instance]) -> None:
         if task not in self._starting:
             return  # claimed while it started: its outcome is the claimer's
         self._starting.remove(task)
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
-            self._failed(error)
+            self._failed(error, guid)
             return
         instance = task.result()
         if self._clock.now() - self._last_trouble > LAST_RETRY or not self._crashing:
@@ -144,9 +147,11 @@ class WarmSet:
         self._events.emit("instance.replaced", cause, pool=self.pool.name, session=instance.guid)
         self._stop(instance)
 
-    def _failed(self, failure: BaseException) -> None:
+    def _failed(self, failure: BaseException, guid: str) -> None:
         if self.failure is None or str(self.failure) != str(failure):
-            self._events.emit("instance.failed", str(failure), pool=self.pool.name)
+            cause = str(failure) or repr(failure)
+            self._events.emit("instance.failed", cause, pool=self.pool.name, session=guid)
+            self._remover.keep_console(guid, failure)
         self.failure = failure
         self.changed.set()
         self._freed()

@@ -11,7 +11,12 @@ from emulator.resources.model import SessionPool
 
 
 class RuntimeFailure(EmulatorError):
-    """A container could not be started, stopped or listed; the message says why and what to do."""
+    """A container could not be started, stopped or listed; the message says why and what to do.
+
+    `console`: the end of what it printed before it was removed, where there was one.
+    """
+
+    console: str | None = None
 
 
 class RuntimeUnavailable(RuntimeFailure):
@@ -101,8 +106,8 @@ class Runtime(Protocol):
     async def look(self, guid: str) -> Exit | None:
         """How an instance that should run ended, if it did and `watch` has not told; None: it can serve."""
 
-    async def logs(self, guid: str, tail: int = 200) -> str:
-        """The last `tail` lines of an instance's console."""
+    async def logs(self, guid: str, tail: int = 200) -> str | None:
+        """The last `tail` lines of an instance's console, as far as they are kept; None: it is gone."""
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         """What is installed in the pool's sessions (`GET /metadata`), read from the image."""

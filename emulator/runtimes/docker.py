@@ -38,10 +38,12 @@ from emulator.runtimes.options import StartOptions, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
 from emulator.runtimes.remains import Remains
 from emulator.runtimes.subnets import Subnets
+from emulator.runtimes.tail import Tail
 
 log = logging.getLogger("emulator.runtimes.docker")
 
-LOG_LINES = 20
+LOG_LINES, CONSOLE_LINES = 20, 2_000
+LOG_SECONDS = 5.0
 CALL_SECONDS = 60
 """Longest that docker-py waits for the answer to one call (but a pull), while the engine answers others."""
 
@@ -130,13 +132,16 @@ class DockerRuntime:
             limit = self._options.start_timeout
             await wait_until_ready(started.address, probe, limit, lambda: self._why_over(start.guid))
         except BaseException as error:
-            lines = await self._last_lines(start.guid) if isinstance(error, NotReady) else ""
+            console = await self._last_lines(start.guid) if isinstance(error, NotReady) else None
             known.given_up = True
             with contextlib.suppress(RuntimeFailure):  # what cannot be removed now is found by `_compare`
                 await asyncio.shield(self.stop(start.guid))
             if isinstance(error, (RuntimeFailure, asyncio.CancelledError)):
-                if lines:
-                    raise NotReady(f"{error}; its last lines: {lines}") from error
+                if console is not None:
+                    lines = " | ".join(console.splitlines()[-LOG_LINES:])
+                    failure = NotReady(f"{error}; its last lines: {lines}" if lines else str(error))
+                    failure.console = console
+                    raise failure from error
                 raise
             raise RuntimeFailure(f"a session of pool {start.pool.name} could not start: {error}") from error
         known.phase = Phase.RUNNING
@@ -228,12 +233,9 @@ class DockerRuntime:
         found = await self._calls.run(self._containers.all, guid)
         return await self._over(guid, found[0] if found else None)
 
-    async def logs(self, guid: str, tail: int = 200) -> str:
+    async def logs(self, guid: str, tail: int = 200) -> str | None:
         found = await self._calls.run(self._containers.all, guid)
-        if not found:
-            return ""
-        raw: bytes = await self._calls.run(self._api.logs, found[0]["Id"], tail=tail, timestamps=False)
-        return raw.decode("utf-8", "replace")
+        return await self._calls.run(self._console, found[0]["Id"], tail) if found else None
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         image = await self.prepare(pool)
@@ -348,10 +350,17 @@ class DockerRuntime:
         memory = ", out of memory" if state.get("OOMKilled") else ""
         return f"its container exited with code {state['ExitCode']}{memory} {state.get('Error', '')}".rstrip()
 
-    async def _last_lines(self, guid: str) -> str:
-        with contextlib.suppress(RuntimeFailure):
-            return " | ".join((await self.logs(guid, LOG_LINES)).splitlines())
-        return ""
+    def _console(self, container: str, lines: int) -> str:
+        tail = Tail(self._options.log_tail)
+        for chunk in self._api.logs(container, stream=True, follow=False, tail=lines):
+            tail.add(chunk)  # a stream, since lines can be long: only the end is ever held
+        return tail.text()
+
+    async def _last_lines(self, guid: str) -> str | None:
+        with contextlib.suppress(RuntimeFailure, TimeoutError):
+            async with asyncio.timeout(LOG_SECONDS):
+                return await self.logs(guid, CONSOLE_LINES)
+        return None
 
 
 def _instance(container: dict[str, Any]) -> Instance:

@@ -30,9 +30,9 @@ class StartOptions:
     `owner`: tells two emulators of one instance name apart, who must leave each other's sessions alone;
     `holder`: `host:path` of the lock that tells whether one lives.
     `labels`: more labels for everything made on an engine. `images`: image of each built-in container type.
-    `own_container`: id of the container the emulator
-    itself runs in, `""` on a host, None to find out. `engine_timeout`: an engine that answers nothing for
-    that long does not answer. `engine_interval`: how often it is asked what really runs.
+    `own_container`: id of the container the emulator itself runs in, `""` on a host, None to find out.
+    `engine_timeout`: an engine that answers nothing for that long does not answer. `engine_interval`: how
+    often it is asked what really runs. `log_tail`: bytes of a console that are ever read.
     """
 
     instance: str = "default"
@@ -49,6 +49,7 @@ class StartOptions:
     memory: int | None = 1024 * MIB
     pids: int = 512
     log_size: str = "10m"
+    log_tail: int = 128 * 1024
     capabilities: tuple[str, ...] = KEPT_CAPABILITIES
     own_container: str | None = None
     pull: bool = True

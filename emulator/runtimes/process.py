@@ -13,7 +13,6 @@ import signal
 import sys
 import tempfile
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,11 +23,13 @@ from emulator.runtimes import sandbox
 from emulator.runtimes.base import Address, Exit, ImageMissing, Instance, RuntimeFailure, Start
 from emulator.runtimes.options import StartOptions, environment, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
+from emulator.runtimes.tail import Tail
 
 log = logging.getLogger("emulator.runtimes.process")
 
 KERNELS = {ContainerType.PYTHON: "python3", ContainerType.NODE: "javascript", ContainerType.SHELL: "bash"}
 TERMINATE_SECONDS = 2.0
+LAST_WORDS_SECONDS = 0.25
 SANDBOX_ATTEMPTS = 3
 ROOT_PREFIX = "dse-"
 YOUNG_SECONDS = 30.0
@@ -52,8 +53,9 @@ class _Child:
     process: asyncio.subprocess.Process
     folder: Path
     pool_key: str
+    console: Tail
     as_oom: bool = False
-    log: deque[str] = field(default_factory=lambda: deque(maxlen=2_000))
+    reading: asyncio.Task[None] | None = None
     tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
@@ -128,10 +130,13 @@ class ProcessRuntime:
                 try:
                     await self._until_ready(start, child, address)
                 except BaseException as error:
+                    last = child.console.text(1)
+                    if isinstance(error, RuntimeFailure):
+                        error.console = child.console.text()
                     await asyncio.shield(self.stop(start.guid))
                     # bubblewrap walks every mount of the machine; one that vanishes meanwhile (a container
                     # being removed) makes it give up before the session has begun.
-                    sandbox_failed = bool(child.log) and child.log[-1].startswith("bwrap: ")
+                    sandbox_failed = last.startswith("bwrap: ")
                     if isinstance(error, NotReady) and sandbox_failed and attempt + 1 < SANDBOX_ATTEMPTS:
                         continue
                     raise
@@ -144,7 +149,8 @@ class ProcessRuntime:
             code = child.process.returncode
             if code is None:
                 return None
-            return f"it exited with code {code}: {' | '.join(list(child.log)[-8:])}"
+            await _printed(child)
+            return f"it exited with code {code}: {' | '.join(child.console.text(8).splitlines())}"
 
         await wait_until_ready(address, startup_probe(start.pool), self._options.start_timeout, ended)
 
@@ -175,8 +181,8 @@ class ProcessRuntime:
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)
             raise RuntimeFailure(f"a session process could not be started: {error}") from error
-        child = _Child(process, folder, start.pool.key)
-        child.tasks.append(asyncio.create_task(_collect(child)))
+        child = _Child(process, folder, start.pool.key, Tail(self._options.log_tail))
+        child.reading = asyncio.create_task(_collect(child))
         return child
 
     def _environment(self, pool: SessionPool, kernel: str) -> dict[str, str]:
@@ -234,9 +240,13 @@ class ProcessRuntime:
     async def look(self, guid: str) -> Exit | None:
         return None  # a child that ended is heard of at once
 
-    async def logs(self, guid: str, tail: int = 200) -> str:
+    async def logs(self, guid: str, tail: int = 200) -> str | None:
         child = self._children.get(guid)
-        return "\n".join(list(child.log)[-tail:]) if child else ""
+        if child is None:
+            return None
+        if child.process.returncode is not None:
+            await _printed(child)
+        return child.console.text(tail)
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         await self.prepare(pool)
@@ -300,11 +310,14 @@ def _descendants(pid: int) -> list[int]:
 
 async def _collect(child: _Child) -> None:
     assert child.process.stdout is not None  # noqa: S101 - it was asked for above
-    rest = b""
     while chunk := await child.process.stdout.read(65_536):
-        *lines, rest = (rest + chunk).split(b"\n")
-        rest = rest[-65_536:]  # a line without an end does not grow the emulator
-        child.log.extend(line.decode("utf-8", "replace") for line in lines)
+        child.console.add(chunk)
+
+
+async def _printed(child: _Child) -> None:
+    """Let what a process printed before it ended arrive; its own children may hold the pipe open."""
+    if child.reading is not None:
+        await asyncio.wait({child.reading}, timeout=LAST_WORDS_SECONDS)
 
 
 def javascript_kernel() -> Path | None:

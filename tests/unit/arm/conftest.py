@@ -58,7 +58,7 @@ class NamesOnly:
     async def look(self, guid: str) -> Exit | None:
         return None
 
-    async def logs(self, guid: str, tail: int = 200) -> str:
+    async def logs(self, guid: str, tail: int = 200) -> str | None:
         return ""
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:

@@ -30,6 +30,9 @@ class FakeRuntime:
         self.dead: set[str] = set()
         self.most = 0
         self.exits: asyncio.Queue[Exit] = asyncio.Queue()
+        self.consoles: dict[str, str | Exception] = {}
+        self.log_gate = asyncio.Event()
+        self.log_gate.set()
 
     async def image(self, pool: SessionPool) -> str | None:
         if isinstance(self.refusal, RuntimeFailure):
@@ -84,8 +87,15 @@ class FakeRuntime:
             raise self.refusal
         await self.die(guid, 137, oom)
 
-    async def logs(self, guid: str, tail: int = 200) -> str:
-        return ""
+    async def logs(self, guid: str, tail: int = 200) -> str | None:
+        self.calls.append("logs")
+        await self.log_gate.wait()
+        if guid not in self.alive:
+            return None
+        console = self.consoles.get(guid, f"printed by {guid}")
+        if isinstance(console, Exception):
+            raise console
+        return console
 
     async def metadata(self, pool: SessionPool) -> dict[str, object]:
         return {}
