@@ -79,14 +79,9 @@ def _how_failed(error: BaseException) -> str:
 class Running:
     """One execution between its two events; `end` is told once."""
 
-    def __init__(self, events: EventLog, pool: str, session: Session, operation: str) -> None:
+    def __init__(self, events: EventLog, operation: str, **facts: str) -> None:
         self._events = events
-        self._facts = {
-            "pool": pool,
-            "identifier": session.identifier,
-            "session": session.guid,
-            "operation": operation,
-        }
+        self._facts: dict[str, Any] = {**facts, "operation": operation}
         self._began = time.perf_counter()
         self._over = False
         events.emit("execution.began", "the session was asked to run it", **self._facts)
@@ -120,9 +115,12 @@ class Running:
 
 
 @contextmanager
-def running(events: EventLog, pool: str, session: Session, operation: str) -> Iterator[Running]:
-    """An execution that begins here; if the block fails, it has ended with that."""
-    run = Running(events, pool, session, operation)
+def running(events: EventLog, operation: str, **facts: str) -> Iterator[Running]:
+    """An execution that begins here; if the block fails, it has ended with that.
+
+    `facts`: pool, identifier and session for its events.
+    """
+    run = Running(events, operation, **facts)
     try:
         yield run
     except BaseException as error:

@@ -203,34 +203,30 @@ async def _run(call: Call, lease: Lease, run: Run) -> tuple[Ran, Running | None]
     operation = given or str(uuid.uuid4())
     tracing.note(operation=operation)
     session, plane = lease.session, call.plane
-    told: Running | None = None
-    if given is not None and plane.repeats.is_one(session, given):
-        plane.events.emit(
-            "execution.repeated",
-            "its operation id was given before: the stored execution is the answer",
-            pool=call.pool.spec.name,
-            identifier=session.identifier,
-            session=session.guid,
-        )
+    facts = {"pool": call.pool.spec.name, "identifier": session.identifier, "session": session.guid}
+    teller: Running | None = None
+    repeated = given is not None and plane.repeats.is_one(session, given)
+    if repeated:
+        cause = "its operation id was given before: the stored execution is the answer"
+        plane.events.emit("execution.repeated", cause, **facts)
 
-        async def start() -> Ran:
+    async def start() -> Ran:
+        nonlocal teller
+        if repeated:
             return await _run_inside(call, lease, run, operation)
-    else:
-
-        async def start() -> Ran:
-            nonlocal told
-            with running(plane.events, call.pool.spec.name, session, operation) as told:
-                ran = await _run_inside(call, lease, run, operation)
-                told.end(ran[0])
-                return ran
+        with running(plane.events, operation, **facts) as teller:
+            ran = await _run_inside(call, lease, run, operation)
+            teller.end(ran[0])
+            return ran
 
     try:
-        if call.pool.spec.container_type is not ContainerType.SHELL:
-            return await start(), told
-        return await plane.commands.once(session, operation, start), told
+        shell = call.pool.spec.container_type is ContainerType.SHELL
+        ran = await (plane.commands.once(session, operation, start) if shell else start())
     except BaseException:
         plane.repeats.forget(session, operation)
         raise
+    plane.latest[session] = ran[0].id
+    return ran, teller
 
 
 async def _run_inside(call: Call, lease: Lease, run: Run, operation: str) -> Ran:
@@ -355,7 +351,7 @@ async def _fetch(call: Call, session: Session, execution_id: str) -> Execution:
         return _code_execution(inner, session.identifier, inner.get("executionType"), cut)
 
 
-def _hold_until_finished(call: Call, lease: Lease, execution_id: str, told: Running) -> None:
+def _hold_until_finished(call: Call, lease: Lease, execution_id: str, teller: Running) -> None:
     """An asynchronous run counts as a request in flight until it is over; then its end is told."""
     held = lease.hold()
 
@@ -363,9 +359,9 @@ def _hold_until_finished(call: Call, lease: Lease, execution_id: str, told: Runn
         try:
             while (execution := await _fetch(call, held.session, execution_id)).running:  # noqa: ASYNC110
                 await asyncio.sleep(POLL_SECONDS)
-            told.end(execution)
+            teller.end(execution)
         except ServiceError as error:
-            told.fail(error)  # the session is gone, or the run was pushed out of the store
+            teller.fail(error)  # the session is gone, or the run was pushed out of the store
         finally:
             held.release()
 

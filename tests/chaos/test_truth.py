@@ -192,8 +192,8 @@ def test_shell_commands_and_files_are_told(running: Emulator) -> None:
 
 def test_admin_actions_are_told_before_what_they_cause(running: Emulator) -> None:
     running.run("python", "alice", "1")
-    for document in ("latency", "error"):
-        running.ask("POST", "/faults", json={"effect": document})
+    for effect in ("latency", "coldStart"):
+        running.ask("POST", "/faults", json={"effect": {"type": effect, "seconds": 0.01}})
     requests.delete(f"{running.admin}/faults/fault-nobody", timeout=30)
     first = running.ask("GET", "/faults")["faults"][0]["id"]
     requests.delete(f"{running.admin}/faults/{first}", timeout=30)
@@ -230,7 +230,7 @@ def test_the_command_line_finds_the_newest_session_of_an_identifier(running: Emu
     running.ask("POST", f"/sessions/{guid}/stop")
     over = verb(running, "session", "logs", "--identifier", "alice")
     assert (over.returncode, "Serving on" in over.stdout) == (0, True)
-    assert "stop was asked for" in over.stderr
+    assert "over the admin API" in over.stderr
     running.run("python", "alice", "1")
     lives = verb(running, "session", "logs", "--identifier", "alice", "--tail", "1")
     assert (lives.returncode, lives.stderr, len(lives.stdout.splitlines())) == (0, "", 1)
