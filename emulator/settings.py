@@ -161,6 +161,14 @@ class Settings:
     session_memory: int | None = _setting(
         SIZE, 1024 * MIB, "sessions", "memory of a session whose pool names none", unit="bytes", low=6 * MIB
     )
+    session_disk: int | None = _setting(
+        SIZE,
+        None,
+        "sessions",
+        "disk of a session, where the engine's storage driver can (default: no limit)",
+        unit="bytes",
+        low=16 * MIB,
+    )
     pids_limit: int = _setting(
         INTEGER, 512, "sessions", "processes and threads a session may have", low=16, high=1_000_000
     )

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+import sys
+import time
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from emulator import settings as settings_module
 from emulator.commands.client import DEFAULT, Client
 
 if TYPE_CHECKING:
-    from emulator.doctor.isolation import Report
+    from emulator.settings import Settings
+
+TIME_LIMIT: Final = 900.0
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,12 +28,26 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     doctor.add_argument(
         "--isolation",
         action="store_true",
-        help="probe the pools of a running emulator through its data plane and print the matrix",
+        help="probe the pools of a running emulator through its data plane and print the matrix; "
+        "exit status 1 if a promise is broken or could not be looked at",
     )
     doctor.add_argument(
         "--endpoint",
         default=os.environ.get("DYNAMIC_SESSIONS_ENDPOINT", DEFAULT),
         help=f"the emulator that --isolation probes (default {DEFAULT}, or DYNAMIC_SESSIONS_ENDPOINT)",
+    )
+    doctor.add_argument(
+        "--gentle", action="store_true", help="with --isolation: use up no processes, memory, disk or cores"
+    )
+    doctor.add_argument(
+        "--json", action="store_true", help="with --isolation: print the matrix as one JSON document"
+    )
+    doctor.add_argument(
+        "--time-limit",
+        type=float,
+        default=TIME_LIMIT,
+        metavar="SECONDS",
+        help=f"with --isolation: probe from no further pool after this long (default {TIME_LIMIT:g})",
     )
     settings_module.add_flags(doctor)
     doctor.set_defaults(act=_doctor)
@@ -38,11 +56,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def _doctor(options: argparse.Namespace) -> None:
     settings = settings_module.load(vars(options), os.environ)
     if options.isolation:
-        from emulator.doctor.isolation import Isolation
-
-        report = Isolation(Client(options.endpoint, settings.admin_key), settings.state_dir).run()
-        _print_report(report)
-        raise SystemExit(1 if report.broken else 0)
+        _isolation(options, settings)
     from emulator.doctor.checks import check_all
 
     problems = 0
@@ -56,32 +70,24 @@ def _doctor(options: argparse.Namespace) -> None:
     raise SystemExit(1 if problems else 0)
 
 
-def _print_report(report: Report) -> None:
-    """One table a pool that was probed from: a row a probe, a column a neighbour (`-`: has none)."""
-    for pool in dict.fromkeys(cell.pool for cell in report.cells):
-        cells = {(one.probe, one.neighbour): one for one in report.cells if one.pool == pool}
-        columns = sorted({neighbour for _, neighbour in cells})
-        rows = list(dict.fromkeys(probe for probe, _ in cells))
-        print(f"from a session of pool {pool}, looking at a neighbour of")
-        _row("", columns)
-        for probe in rows:
-            _row(
-                probe,
-                [str(cells[probe, one].verdict) if (probe, one) in cells else "" for one in columns],
-            )
-        print()
-    for title, found in (("broken promises", report.broken), ("known limits here", report.limits)):
-        if found:
-            print(f"{title}:")
-            for cell in found:
-                at = "" if cell.neighbour == "-" else f" → {cell.neighbour}"
-                print(f"  {cell.pool}{at}, {cell.probe}: {cell.detail}")
-    if report.skipped:
-        print("not looked at:")
-        for note in report.skipped:
-            print(f"  {note}")
-    print(f"{len(report.cells)} probes, {len(report.limits)} known limits, {len(report.broken)} broken")
+def _isolation(options: argparse.Namespace, settings: Settings) -> NoReturn:
+    from emulator.doctor.isolation import Isolation
+
+    report = Isolation(
+        Client(options.endpoint, settings.admin_key),
+        settings.state_dir,
+        progress=_step,
+        gentle=options.gentle,
+        time_limit=options.time_limit,
+        admin_key=settings.admin_key,
+    ).run()
+    if options.json:
+        print(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(report.lines()))
+    raise SystemExit(0 if report.good else 1)
 
 
-def _row(title: str, cells: Sequence[str]) -> None:
-    print(f"  {title:<28}" + "".join(f"{cell:<12}" for cell in cells))
+def _step(text: str) -> None:
+    """Progress goes to standard error, so that the matrix can be piped."""
+    print(f"{time.strftime('%H:%M:%S')} {text} …", file=sys.stderr, flush=True)

@@ -1,323 +1,315 @@
 """The probe matrix: what a session sees of its neighbours, of the emulator and of the host.
 
-Everything runs through the data plane, as hostile code would. Probes go to loopback and to networks the
-emulator made, nowhere else.
+Everything runs through the data plane, as hostile code would. Probes go to loopback, to this host and to
+networks the emulator made, nowhere else.
 """
 
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import json
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Final, TypeVar
 
-from emulator.commands.client import Client, CommandFailed, query
-from emulator.doctor.judge import EGRESS, HOST, LOOPBACK, Cell, Room, Verdict, judge
+from emulator.commands.client import Client, CommandFailed
+from emulator.doctor.inside import program
+from emulator.doctor.judge import Room, judge
 from emulator.doctor.listeners import Listeners, listening
-from emulator.doctor.script import LISTEN_PORT, Marks, Target, clearing, marking, probing
+from emulator.doctor.needles import Needle, Secret, known_secrets
+from emulator.doctor.report import Report
+from emulator.doctor.session import Marks, Rows, Session, Sessions
+from emulator.doctor.strains import Watch, strain
+from emulator.doctor.targets import at_emulator, at_listeners, at_neighbour, calls, names_of
 from emulator.runtimes.base import RuntimeUnavailable
 from emulator.runtimes.engine import Engine
-from emulator.runtimes.names import resource_name
-from emulator.runtimes.options import PROXY_PORT
-from emulator.runtimes.subnets import PREFIX
 
-VERSION = "2025-10-02-preview"
-RUN_SECONDS = 120
+T = TypeVar("T")
+U = TypeVar("U")
 
-
-@dataclass
-class Report:
-    """The matrix: a cell for each probe of each pair; `skipped` tells what could not be looked at."""
-
-    cells: list[Cell] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-
-    @property
-    def broken(self) -> list[Cell]:
-        return [cell for cell in self.cells if cell.verdict is Verdict.BROKEN]
-
-    @property
-    def limits(self) -> list[Cell]:
-        return [cell for cell in self.cells if cell.verdict is Verdict.LIMIT]
-
-
-@dataclass
-class Session:
-    """A session the doctor allocated. `address` is None where sessions have no network of their own."""
-
-    pool: dict[str, Any]
-    identifier: str
-    label: str
-    address: str | None = None
-    guid: str = ""
-    marks: Marks | None = None
-
-    @property
-    def kind(self) -> str:
-        return str(self.pool["containerType"])
-
-    @property
-    def gateway(self) -> str | None:
-        """The host's address on the session's own bridge, where there is one."""
-        if self.address is None:
-            return None
-        return str(next(ipaddress.ip_network(f"{self.address}/{PREFIX}", strict=False).hosts()))
+AT_ONCE: Final = 4
+SEARCH_SECONDS: Final = 5.0
+SEARCH_BYTES: Final = 2 * 1024**3
+"""How long, and through how many bytes, a session's files are searched for secrets."""
 
 
 class Isolation:
-    """Runs the matrix against the emulator that `client` speaks to."""
+    """Runs the matrix against the emulator that `client` speaks to.
 
-    def __init__(self, client: Client, state_dir: Path) -> None:
-        self._client = client
+    `progress` is told each step. `gentle`: uses nothing up. After `time_limit` seconds no further session is
+    probed from.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        state_dir: Path,
+        *,
+        progress: Callable[[str], None] = lambda text: None,
+        gentle: bool = False,
+        time_limit: float = 900.0,
+        admin_key: str | None = None,
+    ) -> None:
         self._state_dir = state_dir
         self._run = secrets.token_hex(6)
-        self._token = client.token()
-        self._status = client.call("GET", "/.emulator/status")
-        self._report = Report()
+        self._sessions = Sessions(client, self._run)
+        self._status: dict[str, Any] = client.call("GET", "/.emulator/status")
+        self._progress = progress
+        self._gentle = gentle
+        self._until = time.monotonic() + time_limit
+        self._time_limit = time_limit
+        self._all: list[Session] = []
+        about = {name: self._status.get(name) for name in ("instance", "runtime", "http", "https")}
+        self._report = Report(about | {"pools": [pool["name"] for pool in self._status["pools"]]})
+        header = self._status.get("identityHeader")
+        self._secrets = list(known_secrets(self._sessions.token, header, admin_key, state_dir))
+        self._needles = [one.needle() for one in self._secrets]
 
     def run(self) -> Report:
         """Allocate two sessions a pool, mark one of each, look from the other; all are ended afterwards."""
-        sessions: list[Session] = []
         try:
             with listening() as listeners, tempfile.NamedTemporaryFile(prefix="dse-doctor-") as canary:
-                neighbours = list(self._allocate("b", sessions))
-                attackers = [one for one in self._allocate("a", sessions) if one.kind != "CustomContainer"]
-                for one in neighbours:
-                    self._mark(one)
-                self._prove(neighbours)
-                for attacker in attackers:
-                    self._attack(attacker, neighbours, sessions, listeners, Path(canary.name))
+                self._probe(listeners, Path(canary.name))
         finally:
-            for session in sessions:
-                with contextlib.suppress(CommandFailed):
-                    self._clear(session)
-                    self._end(session)
+            self._progress(f"ending {len(self._all)} sessions")
+            self._each("end", self._all, self._end)
         if not self._report.cells:
-            raise CommandFailed("no session could be looked at: " + "; ".join(self._report.skipped))
+            raise CommandFailed("no session could be looked at: " + "; ".join(self._report.failed))
         return self._report
+
+    def _probe(self, listeners: Listeners, canary: Path) -> None:
+        pools = self._status["pools"]
+        self._progress(f"starting two sessions in each of {len(pools)} pools")
+        neighbours = self._each("start", pools, lambda pool: self._allocate(pool, "b"))
+        others = self._each("start", pools, lambda pool: self._allocate(pool, "a"))
+        attackers = [one for one in others if one.language]
+        for one in others:
+            if one not in attackers:
+                self._skip(
+                    f"pool {one.label}: nothing can be tried from its sessions: the container runs neither "
+                    "Python nor JavaScript for POST /executions"
+                )
+        self._progress(f"marking {len(neighbours)} neighbours")
+        self._each("mark", neighbours, self._mark)
+        self._progress("proving that each mark is found where it is")
+        self._each("prove", neighbours, self._prove)
+        rows = {one.label: rows for one, rows in self._attacks(attackers, neighbours, listeners, canary)}
+        self._progress("asking the neighbours what they heard")
+        self._hear(neighbours, rows)
+        rooms = {one.label: self._room(one) for one in attackers if one.label in rows}
+        for label, room in rooms.items():
+            self._report.cells += judge(room, rows[label])
+        if not self._gentle:
+            self._strains([one for one in attackers if one.label in rooms], neighbours, rooms)
+        order = list(rooms)
+        self._report.cells.sort(key=lambda cell: order.index(cell.pool))
+
+    def _attacks(
+        self, attackers: Sequence[Session], neighbours: Sequence[Session], listeners: Listeners, canary: Path
+    ) -> list[tuple[Session, Rows]]:
+        def attack(one: Session) -> tuple[Session, Rows] | None:
+            if self._late(one):
+                return None
+            self._progress(f"probing from pool {one.label}")
+            return one, self._attack(one, neighbours, listeners, canary)
+
+        return self._each("probe", attackers, attack)
+
+    def _strains(
+        self, attackers: Sequence[Session], neighbours: Sequence[Session], rooms: dict[str, Room]
+    ) -> None:
+        # One at a time: a neighbour that feels something must know whose it is.
+        with Watch(self._sessions.alive, neighbours) as watch:
+            for number, one in enumerate(attackers, 1):
+                if self._late(one):
+                    continue
+                self._progress(
+                    f"using up processes, memory, disk and cores of pool {one.label} "
+                    f"({number} of {len(attackers)})"
+                )
+                quota = one.pool.get("disk") or self._status.get("sessionDisk")
+                try:
+                    self._report.cells += strain(self._sessions, one, rooms[one.label], watch, quota)
+                except CommandFailed as error:
+                    self._fail(f"{error}")
 
     # -- sessions ----------------------------------------------------------------------------------------
 
-    def _allocate(self, role: str, sessions: list[Session]) -> Iterator[Session]:
-        for pool in self._status["pools"]:
-            session = Session(pool, f"doctor-{role}-{self._run}", pool["name"])
-            try:
-                self._request(session, "GET", "/" if session.kind == "CustomContainer" else "/files")
-            except CommandFailed as error:
-                self._skip(f"pool {pool['name']}: {error}")
-                continue
-            sessions.append(session)
-            found = self._client.call("GET", "/.emulator/sessions")["sessions"]
-            for one in found:
-                if (one["pool"], one["identifier"]) == (pool["name"], session.identifier):
-                    session.guid = one["guid"]
-                    session.address = _address(one["address"])
-            yield session
-
-    def _request(self, session: Session, method: str, path: str, body: Any = None) -> Any:
-        values = {"identifier": session.identifier, "api_version": VERSION}
-        target = f"{session.pool['endpoint']}{path}?{query(**values)}"
-        headers = {"authorization": f"Bearer {self._token}"}
-        if session.kind == "CustomContainer" and not path.startswith("/.management"):
-            answer = self._client.open(method, target, headers=headers)
-            answer.read()
-            if answer.getheader("x-ms-error-code"):
-                raise CommandFailed(f"{answer.status} {answer.getheader('x-ms-error-code')}")
-            return None
-        return self._client.call(method, target, body, **headers)
-
-    def _clear(self, session: Session) -> None:
-        if not self._status.get("sandboxed", True) and session.marks is not None:
-            self._bash(session, clearing(session.marks))
+    def _allocate(self, pool: dict[str, Any], role: str) -> Session:
+        session = self._sessions.allocate(pool, role)
+        self._all.append(session)
+        return session
 
     def _end(self, session: Session) -> None:
-        if session.kind == "CustomContainer":
-            self._request(session, "POST", "/.management/stopSession")
-        else:
-            self._request(session, "DELETE", "/session")
+        if not self._status.get("sandboxed", True) and session.marks is not None:
+            # Not locked in, so what it left would outlive it.
+            marks = session.marks
+            with contextlib.suppress(CommandFailed):
+                self._sessions.run(session, program("mark", file=marks.file, remove=marks.pids))
+        self._sessions.end(session)
 
-    def _bash(self, session: Session, script: str) -> list[list[str]]:
-        """Run a script in a session; returns its answer's lines, split at tabs."""
-        body: dict[str, Any] = {"timeoutInSeconds": RUN_SECONDS, "outputStreamsMaxLength": 4_000_000}
-        text = json.dumps(script)
-        if session.kind == "Shell":
-            body |= {"execCommandAndArgs": ["bash", "-s"], "stdin": script}
-        elif session.kind == "NodeLTS":
-            spawn = f"require('child_process').spawnSync('bash', ['-s'], {{input: {text}, encoding: 'utf8'}})"
-            body["code"] = f"console.log({spawn}.stdout)"
-        else:
-            call = (
-                f"__import__('subprocess').run(['bash', '-s'], input={text}, capture_output=True, text=True)"
-            )
-            body["code"] = f"print({call}.stdout)"
-        answer = self._request(session, "POST", "/executions", body)
-        result = answer["result"]
-        if answer["status"] not in ("Succeeded", "0"):
-            why = f"{result['stdout'][-300:]} {result['stderr'][-500:]}".strip()
-            raise CommandFailed(f"pool {session.label}: the probes could not run: {why}")
-        return [line.split("\t") for line in result["stdout"].splitlines()]
+    def _mark(self, one: Session) -> None:
+        if not one.language:
+            return
+        words = [secrets.token_hex(12) for _ in range(3)]
+        marks = Marks(f"{self._run}-{one.label}", words[0], f"neighbour-{words[1]}", words[2])
+        kept = ("file", "process", "answer", "decoy")
+        given = {name: value for name, value in asdict(marks).items() if name in kept}
+        for row in self._sessions.run(one, program("mark", **given)):
+            if row[0] == "P":
+                marks.port = int(row[1])
+            elif row[0] == "I":
+                marks.pids.append(row[1])
+            elif row[0] == "K":
+                marks.kernels.append(json.loads(row[1]))
+        one.marks = marks
+        self._sessions.remember(one)
+
+    def _prove(self, one: Session) -> None:
+        """A probe that finds nothing where there is something proves nothing: each neighbour finds itself."""
+        if one.marks is None:
+            return
+        here = replace(one, address=None)
+        targets = [target for target in at_neighbour(here) if target[2] == "127.0.0.1"]
+        needle = Secret("a decoy", one.marks.decoy.encode()).needle()
+        rows = self._look(one, [one], [])
+        rows += self._reach(one, targets=targets, calls=calls(one, [one], self._call_of(one, "control")))
+        rows += self._search(one, [needle], everywhere=False)
+        seen = {row[1] for row in rows if row[0] == "R" and row[3]}
+        wanted = {"files", "/tmp", "processes", "environment", "secrets in files", "secrets in environment"}  # noqa: S108
+        wanted |= {target[0] for target in targets} | ({"kernel connection"} if one.marks.kernels else set())
+        for probe in sorted(wanted - seen):
+            self._fail(f"pool {one.label}: '{probe}' proves nothing, a session does not even find its own")
 
     # -- probing -----------------------------------------------------------------------------------------
 
-    def _mark(self, one: Session) -> None:
-        def token() -> str:
-            return secrets.token_hex(8)
-
-        file = f"{self._run}-{one.label}"
-        marks = Marks(one.label, file, token(), f"neighbour-{token()}")
-        one.marks = marks
-        if one.kind == "CustomContainer":
-            return
-        for line in self._bash(one, marking(marks)):
-            if line[0] == "K":
-                with contextlib.suppress(ValueError):
-                    kernel = json.loads(line[1])
-                    path = kernel["ip"] if kernel.get("transport") == "ipc" else ""
-                    key = kernel.get("key", "")
-                    one.marks = Marks(one.label, file, marks.process, marks.answer, key, path)
-
-    def _prove(self, neighbours: Sequence[Session]) -> None:
-        """A probe that finds nothing where there is something proves nothing: each neighbour finds itself."""
-        for one in neighbours:
-            if one.kind == "CustomContainer" or one.marks is None:
-                continue
-            here = Target("TCP to a neighbour", one.label, "127.0.0.1", LISTEN_PORT, wanted=one.marks.answer)
-            lines = self._bash(one, self._script([one.marks], [here], [], [], one.label))
-            seen = {line[1] for line in lines if line[0] == "R" and line[2] == one.label and line[3]}
-            for probe in {"files", "processes", "environment", here.probe} - seen:
-                self._report.skipped.append(f"pool {one.label}: '{probe}' cannot be probed (control failed)")
-
     def _attack(
-        self,
-        attacker: Session,
-        neighbours: Sequence[Session],
-        everybody: Sequence[Session],
-        listeners: Listeners,
-        canary: Path,
-    ) -> None:
-        marks = [one.marks for one in neighbours if one.marks is not None]
-        targets = [*self._at_neighbours(attacker, neighbours), *self._at_emulator(attacker, everybody)]
-        targets += self._at_listeners(attacker, everybody, listeners)
-        dns = [] if attacker.pool["egress"] else self._names(neighbours)
-        secret = self._state_dir / "signing-key.pem"
-        lines = self._bash(
-            attacker, self._script(marks, targets, dns, [str(canary), str(secret)], attacker.label)
-        )
-        if ["DONE"] not in lines:
-            raise CommandFailed(f"pool {attacker.label}: the probes ended early")
-        room = Room(
-            attacker.label,
-            str(self._status["runtime"]),
-            bool(attacker.pool["egress"]),
-            bool(self._status.get("sandboxed", True)),
-            self._internal(attacker),
-        )
-        written = self._written(attacker.label)
+        self, attacker: Session, neighbours: Sequence[Session], listeners: Listeners, canary: Path
+    ) -> Rows:
+        targets, notes = at_listeners(attacker, self._all, listeners)
+        for note in notes:
+            self._skip(note)
+        written = Path(tempfile.gettempdir()) / f"written-{self._run}-by-{attacker.label}"
+        hidden = [str(canary), str(self._state_dir / "signing-key.pem"), str(written)]
+        rows = self._look(attacker, neighbours, hidden)
         if written.exists():
-            lines.append(["R", "host files", "-", f"wrote {written}"])
+            rows.append(["R", "host files", "-", f"wrote {written}"])
             written.unlink()
-        self._report.cells += judge(room, lines)
+        own = [json.loads(row[1]) for row in self._sessions.run(attacker, program("mark"))]
+        targets += [target for one in neighbours for target in at_neighbour(one, own)]
+        targets += at_emulator(self._status, attacker, self._all)
+        # Asked only where no name server outside can be reached.
+        names = [] if attacker.pool["egress"] else names_of(str(self._status["instance"]), neighbours)
+        rows += self._reach(
+            attacker,
+            targets=targets,
+            names=names,
+            calls=calls(attacker, neighbours, self._call_of(attacker, "attack")),
+            table=[(one.label, one.address) for one in neighbours if one.address],
+        )
+        return rows + self._search(attacker, self._needles, everywhere=True)
 
-    def _written(self, label: str) -> Path:
-        return Path(tempfile.gettempdir()) / f"written-{self._run}-by-{label}"
-
-    def _script(
-        self,
-        marks: Sequence[Marks],
-        targets: Sequence[Target],
-        names: Sequence[tuple[str, str]],
-        canaries: Sequence[str],
-        label: str,
-    ) -> str:
-        written = str(self._written(label))
-        return probing(marks, targets, names, run=self._run, canaries=canaries, written=written)
-
-    def _names(self, neighbours: Sequence[Session]) -> list[tuple[str, str]]:
-        """Names an engine's DNS would know; asked only where no name server outside can be reached."""
-        instance = str(self._status["instance"])
-        return [
-            (one.label, resource_name(instance, one.label, one.guid)) for one in neighbours if one.address
+    def _look(self, session: Session, neighbours: Sequence[Session], hidden: list[str]) -> Rows:
+        marked = [
+            {
+                "label": one.label,
+                "file": one.marks.file,
+                "process": one.marks.process,
+                "kernels": [
+                    (kernel.get("key", ""), kernel["ip"] if kernel.get("transport") == "ipc" else "")
+                    for kernel in one.marks.kernels
+                ],
+            }
+            for one in neighbours
+            if one.marks is not None
         ]
+        given = {"run": self._run, "neighbours": marked, "canaries": hidden[:2], "written": hidden[2:]}
+        return self._sessions.run(session, program("look", **given))
 
-    def _at_neighbours(self, attacker: Session, neighbours: Sequence[Session]) -> list[Target]:
-        targets = []
+    def _reach(self, session: Session, **given: Any) -> Rows:
+        return self._sessions.run(session, program("reach", **given))
+
+    def _search(self, session: Session, needles: Sequence[Needle], *, everywhere: bool) -> Rows:
+        first = [".", "/tmp", "/run", "/mnt", "/home", "/root", "/app", "/etc", "/var"]  # noqa: S108
+        given = {
+            "needles": needles,
+            "first": [str(self._state_dir), *first] if everywhere else first[:3],
+            "everywhere": everywhere,
+            "label": "-",
+            "seconds": SEARCH_SECONDS,
+            "bytes": SEARCH_BYTES,
+        }
+        return self._sessions.run(session, program("search", **given))
+
+    def _call_of(self, session: Session, why: str) -> str:
+        return f"{why}-{self._run}-{session.label}"
+
+    def _hear(self, neighbours: Sequence[Session], rows: dict[str, Rows]) -> None:
+        """Whose call each neighbour heard: its own, which proves the probe, and nobody else's."""
         for one in neighbours:
-            assert one.marks is not None  # noqa: S101 - every neighbour was marked
-            host = one.address or "127.0.0.1"
-            if one.kind != "CustomContainer":
-                probe = "TCP to a neighbour"
-                targets.append(Target(probe, one.label, host, LISTEN_PORT, wanted=one.marks.answer))
-            if one.address is not None:
-                port = int(one.pool.get("targetPort") or PROXY_PORT)
-                targets.append(Target("a neighbour's own API", one.label, host, port, "/health"))
-        return targets
-
-    def _at_emulator(self, attacker: Session, everybody: Sequence[Session]) -> list[Target]:
-        """Data plane and admin API on loopback, on the host's address of every bridge, where they listen."""
-        urls = [urlsplit(str(self._status[name])) for name in ("http", "https") if self._status.get(name)]
-        hosts = [url.hostname for url in urls if url.hostname and _specific(url.hostname)]
-        ports = sorted({url.port for url in urls if url.port})
-        targets = []
-        for host in dict.fromkeys(["127.0.0.1", "::1", *_gateways(everybody), *hosts]):
-            for port in ports:
-                for path in ("/.emulator/alive", attacker.pool["endpoint"] + "/metadata"):
-                    what = "admin API" if "alive" in path else "data plane"
-                    targets.append(Target(f"the emulator's {what}", "-", host, port, path))
-        return targets
-
-    def _at_listeners(
-        self, attacker: Session, everybody: Sequence[Session], listeners: Listeners
-    ) -> list[Target]:
-        targets = []
-        for address in ("127.0.0.1", "::1"):
-            if (port := listeners.open(address)) is not None:
-                targets.append(Target(LOOPBACK, "-", address, port, wanted=listeners.nonce))
-        own = attacker.gateway
-        elsewhere = [gateway for gateway in _gateways(everybody) if gateway != own]
-        for address in [*([own] if own else []), *elsewhere[:1]]:
-            if (port := listeners.open(address)) is None:
-                self._skip(f"{HOST}: this machine has no address on the bridges the emulator made")
+            if one.marks is None or not one.marks.port:
                 continue
-            targets.append(Target(HOST, "-", address, port, wanted=listeners.nonce))
-            if address != own:  # not on the session's own network, so it takes a route to get there
-                targets.append(Target(EGRESS, "-", address, port, wanted=listeners.nonce))
-        return targets
+            target = ("", one.label, "127.0.0.1", one.marks.port, "/", one.marks.answer)
+            answer = {row[1] for row in self._reach(one, targets=[target], whole=True)}
+            if self._call_of(one, "control") not in answer:
+                text = f"pool {one.label}: 'broadcast' proves nothing, a session does not even hear itself"
+                self._fail(text)
+            for attacker, found in rows.items():
+                said = f"attack-{self._run}-{attacker}"
+                found.append(["R", "broadcast", one.label, "it was heard" if said in answer else ""])
+
+    def _room(self, session: Session) -> Room:
+        room = Room(
+            session.label,
+            str(self._status["runtime"]),
+            bool(session.pool["egress"]),
+            bool(self._status.get("sandboxed", True)),
+        )
+        if room.runtime != "docker":
+            return room
+        try:
+            engine = Engine()
+        except RuntimeUnavailable:
+            return room
+        try:
+            return replace(room, internal=engine.internal(session.guid), driver=engine.driver)
+        finally:
+            engine.close()
+
+    # -- keeping count -----------------------------------------------------------------------------------
+
+    def _each(self, what: str, things: Sequence[T], work: Callable[[T], U | None]) -> list[U]:
+        """`work` on each, a few at a time; what fails is reported and left out, and so is None."""
+        with ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"doctor-{what}") as workers:
+            futures = [workers.submit(work, thing) for thing in things]
+        found = []
+        for future in futures:
+            try:
+                result = future.result()
+            except CommandFailed as error:
+                self._fail(str(error))
+            else:
+                found += [] if result is None else [result]
+        return found
+
+    def _late(self, one: Session) -> bool:
+        if time.monotonic() < self._until:
+            return False
+        text = (
+            f"pool {one.label}: the {self._time_limit:g} s of --time-limit were over before it was its turn"
+        )
+        self._fail(text)
+        return True
 
     def _skip(self, note: str) -> None:
         if note not in self._report.skipped:
             self._report.skipped.append(note)
 
-    def _internal(self, session: Session) -> bool | None:
-        """Whether the session's network was made without a way out; None where no engine can be asked."""
-        if self._status["runtime"] != "docker":
-            return None
-        try:
-            engine = Engine()
-        except RuntimeUnavailable:
-            return None
-        try:
-            return engine.internal(session.guid)
-        finally:
-            engine.close()
-
-
-def _gateways(sessions: Sequence[Session]) -> list[str]:
-    return list(dict.fromkeys(one.gateway for one in sessions if one.gateway is not None))
-
-
-def _specific(host: str) -> bool:
-    """Whether `host` is one address, not a name and not all addresses."""
-    with contextlib.suppress(ValueError):
-        return not ipaddress.ip_address(host).is_unspecified
-    return False
-
-
-def _address(url: str | None) -> str | None:
-    host = urlsplit(url or "").hostname
-    return None if host in (None, "localhost") else host
+    def _fail(self, note: str) -> None:
+        if note not in self._report.failed:
+            self._report.failed.append(note)

@@ -28,9 +28,23 @@ HOST_ADDRESSES = (
 HOST = "the host's addresses"
 EGRESS = "egress"
 LOOPBACK = "the host's loopback"
+DISK = "disk exhaustion"
+BUSY = "busy loop"
 SHARED_NETWORK = (
     "the process runtime has one network: with egress a session shares this machine's, loopback too"
 )
+NO_LIMITS = (
+    "the process runtime sets no limit on memory, processes and disk (the kernel counts processes by user, "
+    "not by session, and root's not at all); use the docker runtime where sessions must not starve others"
+)
+NO_QUOTA = (
+    "no quota for sessions on this engine (storage driver {driver}): a session can fill the engine's disk; "
+    "--session-disk sets one where the engine can"
+)
+UNTOLD = {
+    "free": "the session cannot read its limit, so only a little was tried",
+    "untried": "the limit is higher than what the doctor takes of a machine",
+}
 NO_SANDBOX = "without bubblewrap a session is a plain process of this machine; use it for code you trust"
 
 
@@ -47,6 +61,7 @@ class Room:
     """Where a probe ran: the pool, its runtime, whether it has egress and is locked in at all.
 
     `internal`: whether the engine made the session's network without a way out; None where nobody knows.
+    `driver`: the engine's storage driver.
     """
 
     pool: str
@@ -54,17 +69,45 @@ class Room:
     egress: bool
     sandboxed: bool
     internal: bool | None = None
+    driver: str = "unknown"
+
+
+@dataclass(frozen=True)
+class Strain:
+    """One exhaustion of something by a session: when it stood (seconds since the epoch) and how it ended.
+
+    `outcome`: as `inside.strain` says it; `probe`: the row of the matrix.
+    """
+
+    probe: str
+    began: float
+    ended: float
+    outcome: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Poll:
+    """One question to a neighbour: when it was asked and answered, and what was wrong (empty: nothing)."""
+
+    began: float
+    ended: float
+    problem: str = ""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One probe of one pair; `neighbour` is `-` for what has none. `detail`: what was seen, or the limit."""
+    """One probe of one pair; `neighbour` is `-` for what has none. `detail`: what was seen.
+
+    `reason`: why a limit is one.
+    """
 
     pool: str
     probe: str
     neighbour: str
     verdict: Verdict
     detail: str = ""
+    reason: str = ""
 
 
 def judge(room: Room, lines: Sequence[Sequence[str]]) -> list[Cell]:
@@ -91,7 +134,7 @@ def _seen(room: Room, probe: str, neighbour: str, detail: str) -> Cell:
         return Cell(room.pool, probe, neighbour, Verdict.APART)
     limit = _limit(room, probe)
     verdict = Verdict.LIMIT if limit else Verdict.BROKEN
-    return Cell(room.pool, probe, neighbour, verdict, f"{detail}: {limit}" if limit else detail)
+    return Cell(room.pool, probe, neighbour, verdict, detail, limit or "")
 
 
 def _limit(room: Room, probe: str) -> str | None:
@@ -100,6 +143,8 @@ def _limit(room: Room, probe: str) -> str | None:
         return NO_SANDBOX
     network = probe in (
         "TCP to a neighbour",
+        "kernel ports",
+        "broadcast",
         LOOPBACK,
         "the emulator's admin API",
         "the emulator's data plane",
@@ -125,9 +170,9 @@ def _egress(room: Room, lines: Sequence[Sequence[str]]) -> Cell:
     if room.internal or (room.runtime == "process" and not ways):
         return Cell(room.pool, EGRESS, "-", Verdict.APART, "disabled")
     if room.runtime == "process" and not room.sandboxed:
-        return Cell(room.pool, EGRESS, "-", Verdict.LIMIT, NO_SANDBOX)
+        return Cell(room.pool, EGRESS, "-", Verdict.LIMIT, "not disabled", NO_SANDBOX)
     if room.runtime == "docker" and room.internal is None:
-        return Cell(room.pool, EGRESS, "-", Verdict.LIMIT, "disabled; no engine answers here to confirm it")
+        return Cell(room.pool, EGRESS, "-", Verdict.LIMIT, "disabled", "no engine answers here to confirm it")
     return Cell(room.pool, EGRESS, "-", Verdict.BROKEN, "disabled, but the session's network has a way out")
 
 
@@ -163,3 +208,26 @@ def _mounts(room: Room, mounts: Sequence[Sequence[str]]) -> list[Cell]:
             continue
         strange.append(f"{point} ({mode})")
     return [_seen(room, "mounts", "-", ", ".join(strange[:5]))]
+
+
+def stopped(room: Room, strain: Strain) -> Cell:
+    """Whether a limit of the session's own stopped it, before it could be felt elsewhere."""
+    if strain.outcome == "stopped" or strain.probe == BUSY:
+        return Cell(room.pool, strain.probe, "-", Verdict.APART, strain.text)
+    if room.runtime == "process":
+        return Cell(room.pool, strain.probe, "-", Verdict.LIMIT, strain.text, NO_LIMITS)
+    if strain.outcome == "unlimited":
+        return Cell(room.pool, strain.probe, "-", Verdict.BROKEN, strain.text)
+    reason = NO_QUOTA.format(driver=room.driver) if strain.probe == DISK else UNTOLD[strain.outcome]
+    return Cell(room.pool, strain.probe, "-", Verdict.LIMIT, strain.text, reason)
+
+
+def felt(room: Room, strain: Strain, neighbour: str, polls: Sequence[Poll]) -> Cell | None:
+    """Whether `neighbour` felt it; None if no answer came while it stood, so that nothing is known yet."""
+    during = [one for one in polls if one.began <= strain.ended and one.ended >= strain.began]
+    problems = [one.problem for one in during if one.problem]
+    if problems:
+        return Cell(room.pool, strain.probe, neighbour, Verdict.BROKEN, f"the neighbour {problems[0]}")
+    if any(strain.began <= one.ended <= strain.ended for one in during):
+        return Cell(room.pool, strain.probe, neighbour, Verdict.APART)
+    return None

@@ -263,6 +263,7 @@ def _pool(pool: Pool) -> dict[str, Any]:
         "containerType": pool.spec.container_type.value,
         "endpoint": pool.spec.endpoint_path,
         "egress": pool.spec.egress,
+        "disk": pool.spec.emulator.disk,
         "targetPort": pool.spec.template.target_port if pool.spec.template else None,
         "provisioningState": pool.provisioning_state,
         "failure": pool.failure,

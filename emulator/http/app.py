@@ -52,7 +52,7 @@ from emulator.pool.sweeper import Sweeper
 from emulator.resources.defaults import default_pools, one_off_pool
 from emulator.resources.files import load_all
 from emulator.resources.model import ContainerType, SessionPool
-from emulator.runtimes import choose
+from emulator.runtimes import choose, require_limits
 from emulator.runtimes.base import Runtime
 from emulator.runtimes.options import StartOptions
 from emulator.settings import Settings
@@ -147,6 +147,7 @@ class Emulator:
             "instance": s.instance,
             "runtime": self.runtime.name,
             "sandboxed": getattr(self.runtime, "bwrap", True) is not None,
+            "sessionDisk": s.session_disk,
             "auth": s.auth,
             "strict": s.strict,
         }
@@ -270,7 +271,9 @@ def start_options(settings: Settings) -> StartOptions:
         engine_interval=settings.engine_interval,
         cpu=settings.session_cpu,
         memory=settings.session_memory,
+        disk=settings.session_disk,
         pids=settings.pids_limit,
+        hidden=(settings.state_dir.absolute(),),
         pull=settings.pull,
         default_timeout=settings.default_timeout,
         upload=settings.upload_limit,
@@ -321,6 +324,7 @@ async def _serve(settings: Settings, announce: Callable[[Emulator, list[str]], N
             free = settings.port == 0 and "tls_port" not in settings.origins
             secure = listen(hosts, 0 if free else settings.tls_port, "--tls-port")
         runtime = await choose(settings.runtime, start_options(settings))
+        await require_limits(runtime)
         emulator = Emulator(settings, runtime)
         emulator.urls["http"] = f"http://{_shown(hosts[0])}:{sockets[0].getsockname()[1]}"
         stop = asyncio.Event()

@@ -30,6 +30,7 @@ from emulator.resources.problems import (
 from emulator.resources.shape import DOCUMENT
 from emulator.resources.template import (
     read_cpu,
+    read_disk,
     read_memory,
     read_probes,
     read_secrets,
@@ -185,6 +186,7 @@ def _options(document: Mapping[str, Any], container_type: ContainerType, report:
         ready=ready,
         cpu=read_cpu(block, (*path, "cpu"), report),
         memory=read_memory(block, (*path, "memory"), report),
+        disk=read_disk(block, (*path, "disk"), report),
         forward_authorization=block.get("forwardAuthorization", False),
         env=tuple(block.get("env", {}).items()),
     )

@@ -102,8 +102,9 @@ class EmulatorOptions:
 
     `image`: another image for a built-in pool. `runtime_name`: an OCI runtime of the engine (e.g. runsc).
     `ready`: warm instances of a built-in pool (None: the emulator's setting). `cpu`, `memory` (bytes):
-    limits of a built-in pool's session. `forward_authorization`: pass the caller's token into a custom
-    container. `env`: extra environment of a built-in session. `faults`: rules in force from the start.
+    limits of a built-in pool's session; `disk` (bytes) of any pool's. `forward_authorization`: pass the
+    caller's token into a custom container. `env`: extra environment of a built-in session. `faults`: rules
+    in force from the start.
     """
 
     image: str | None = None
@@ -111,6 +112,7 @@ class EmulatorOptions:
     ready: int | None = None
     cpu: float | None = None
     memory: int | None = None
+    disk: int | None = None
     forward_authorization: bool = False
     env: tuple[tuple[str, str], ...] = ()
     faults: tuple[Rule, ...] = field(default=(), compare=False)  # no other instances for another rule

@@ -112,6 +112,7 @@ OPTIONS: Final = Members(
         "ready": INTEGER,
         "cpu": Number(),
         "memory": Text(),
+        "disk": Text(),
         "forwardAuthorization": Flag(),
         "env": Table(Text(secret=True)),
         "probes": Items(PROBE),

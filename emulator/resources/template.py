@@ -11,6 +11,7 @@ from emulator.resources.problems import INVALID_PROBE, INVALID_SECRET, INVALID_T
 from emulator.resources.units import parse_bytes
 
 SMALLEST_MEMORY: Final = 6 * 1024**2  # a Docker Engine takes no less
+SMALLEST_DISK: Final = 16 * 1024**2
 
 TEMPLATE_PATH: Final[Path] = ("properties", "customContainerTemplate")
 SECRETS_PATH: Final[Path] = ("properties", "secrets")
@@ -118,6 +119,19 @@ def read_memory(resources: Mapping[str, Any], path: Path, report: Report) -> int
         raise report.error(path, str(error), text, code=INVALID_TEMPLATE) from None
     if size < SMALLEST_MEMORY:
         raise report.error(path, "an engine takes no less than 6Mi", text, code=INVALID_TEMPLATE)
+    return size
+
+
+def read_disk(options: Mapping[str, Any], path: Path, report: Report) -> int | None:
+    text = options.get("disk")
+    if text is None:
+        return None
+    try:
+        size = parse_bytes(text)
+    except ValueError as error:
+        raise report.error(path, str(error), text, code=INVALID_TEMPLATE) from None
+    if size < SMALLEST_DISK:
+        raise report.error(path, "a session needs at least 16Mi", text, code=INVALID_TEMPLATE)
     return size
 
 

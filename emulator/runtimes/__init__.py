@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from emulator.errors import ConfigurationError
-from emulator.runtimes.base import Runtime, RuntimeUnavailable
+from emulator.runtimes.base import Runtime, RuntimeFailure, RuntimeUnavailable
 from emulator.runtimes.options import StartOptions
 
 
@@ -31,6 +31,16 @@ async def choose(name: str, options: StartOptions) -> Runtime:
     from emulator.runtimes.process import ProcessRuntime
 
     return ProcessRuntime(options)
+
+
+async def require_limits(runtime: Runtime) -> None:
+    """Raises `ConfigurationError` if sessions cannot have what the settings limit them to."""
+    try:
+        await runtime.check_limits()
+    except RuntimeUnavailable:
+        return  # gone since it was chosen: the pools will say so, and the limits when it is back
+    except RuntimeFailure as error:
+        raise ConfigurationError(f"--session-disk: {error}") from error
 
 
 def engine_expected() -> bool:

@@ -79,6 +79,9 @@ class Runtime(Protocol):
 
     name: str
 
+    async def check_limits(self) -> None:
+        """Return if sessions can have the limits that were asked for; else raise `RuntimeFailure`."""
+
     async def image(self, pool: SessionPool) -> str | None:
         """The id of the image that `pool` would run now; None when it would have to be got first."""
 

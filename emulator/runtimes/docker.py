@@ -66,6 +66,7 @@ class DockerRuntime:
         # of 5.3/s, but each took 1,765 ms instead of 187).
         self._starts = CapacityLimiter(max(1, options.start_concurrency))
         self._known: dict[str, Known] = {}
+        self._has_quota = False
         self._adopted = False
         self._looked_around = False
         self._subnets = Subnets(options.subnets)
@@ -98,8 +99,25 @@ class DockerRuntime:
             return None
         return str(found["Id"])
 
+    async def check_limits(self) -> None:
+        images = await self._calls.run(self._api.images, quiet=True)
+        for image in images[:1]:
+            await self._check_quota(image, self._options.disk)
+
+    async def _check_quota(self, image: str, size: int | None) -> None:
+        if size is None or self._has_quota:
+            return
+        guid = f"quota-{time.time_ns()}"
+        self._known[guid] = Known()
+        try:
+            await self._calls.run(self._containers.try_quota, image, size, guid)
+        finally:
+            self._known.pop(guid, None)
+        self._has_quota = True  # once is enough: the storage driver stays what it is
+
     async def prepare(self, pool: SessionPool) -> str:
         if (found := await self.image(pool)) is not None:
+            await self._check_quota(found, self._options.quota(pool))
             return found
         image = self._options.image(pool)
         if pool.container_type.built_in:

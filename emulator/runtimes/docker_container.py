@@ -20,6 +20,7 @@ from emulator.runtimes.base import Address, RuntimeFailure, Start
 from emulator.runtimes.docker_known import Known, endpoint_of
 from emulator.runtimes.docker_network import gone_is_fine, make_network, remove_network
 from emulator.runtimes.options import StartOptions, environment, target_port
+from emulator.runtimes.quota import storage_options, try_quota
 from emulator.runtimes.subnets import Subnets
 
 PORT = f"{names.LABEL}.port"
@@ -104,6 +105,7 @@ class Containers:
             pids_limit=options.pids,
             mem_limit=memory,
             memswap_limit=memory,
+            storage_opt=storage_options(options.quota(pool)),
             nano_cpus=int(cpu * 1e9) if cpu else None,
             network_mode=name,
             # Engines resolve names for containers themselves, some versions also for those of internal
@@ -167,6 +169,10 @@ class Containers:
                 return loaded
         finally:
             self.remove_container(container)
+
+    def try_quota(self, image: str, size: int, guid: str) -> None:
+        """Raises `RuntimeFailure` if containers cannot have a disk of `size` bytes."""
+        try_quota(self._api, image, size, self._labels(guid))
 
     def _passed_on(self) -> dict[str, str]:
         """Labels for everything that is made: the user's, and those by which whoever started the emulator's

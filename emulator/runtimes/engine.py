@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import docker
 import requests
@@ -12,6 +14,12 @@ from docker.utils import kwargs_from_env
 
 from emulator.runtimes import names
 from emulator.runtimes.base import RuntimeUnavailable
+
+
+def storage(info: Mapping[str, Any]) -> str:
+    """An engine's storage driver and what it stands on, from `docker info`, e.g. `overlay2 on extfs`."""
+    below = dict(info.get("DriverStatus") or []).get("Backing Filesystem")
+    return f"{info.get('Driver', 'unknown')}{f' on {below}' if below else ''}"
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,7 @@ class Engine:
         except (docker_errors.DockerException, requests.RequestException, OSError) as error:
             raise RuntimeUnavailable(f"the Docker Engine does not answer: {error}") from error
         self.version = str(info.get("ServerVersion", "?"))
+        self.driver = storage(info)
         self.root = str(info.get("DockerRootDir", ""))
         self.address = str(self._api.base_url)
 

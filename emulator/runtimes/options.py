@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from emulator.resources.model import ContainerType, Probe, SessionPool
 
@@ -32,7 +33,8 @@ class StartOptions:
     `labels`: more labels for everything made on an engine. `images`: image of each built-in container type.
     `own_container`: id of the container the emulator itself runs in, `""` on a host, None to find out.
     `engine_timeout`: an engine that answers nothing for that long does not answer. `engine_interval`: how
-    often it is asked what really runs. `log_tail`: bytes of a console that are ever read.
+    often it is asked what really runs. `log_tail`: bytes of a console that are ever read. `hidden`: folders no
+    session may see.
     """
 
     instance: str = "default"
@@ -47,11 +49,13 @@ class StartOptions:
     engine_interval: float = 15.0
     cpu: float | None = None
     memory: int | None = 1024 * MIB
+    disk: int | None = None
     pids: int = 512
     log_size: str = "10m"
     log_tail: int = 128 * 1024
     capabilities: tuple[str, ...] = KEPT_CAPABILITIES
     own_container: str | None = None
+    hidden: tuple[Path, ...] = ()
     pull: bool = True
     default_timeout: int = 60
     upload: int = 128 * MIB
@@ -66,6 +70,10 @@ class StartOptions:
         """(cores, bytes) a session of `pool` may use; None: no limit."""
         own = pool.template or pool.emulator
         return (own.cpu or self.cpu, own.memory or self.memory)
+
+    def quota(self, pool: SessionPool) -> int | None:
+        """Bytes a session of `pool` may have on disk; None: no limit."""
+        return pool.emulator.disk or self.disk
 
 
 def target_port(pool: SessionPool) -> int:

@@ -88,8 +88,8 @@ class ProcessRuntime:
                 "/mnt/data is not mapped in such a session: its files are in the current directory",
             ]
         return [
-            "sessions run as processes in bubblewrap: no limits on memory and processes; with EgressEnabled "
-            "they share this machine's network, loopback included"
+            "sessions run as processes in bubblewrap: no limits on memory, processes and disk; with "
+            "EgressEnabled they share this machine's network, loopback included"
         ]
 
     async def ping(self) -> None:
@@ -97,6 +97,13 @@ class ProcessRuntime:
 
     async def image(self, pool: SessionPool) -> str | None:
         return await self.prepare(pool)
+
+    async def check_limits(self) -> None:
+        if self._options.disk is not None:
+            raise RuntimeFailure(
+                "sessions of the process runtime cannot have a disk of their own size; leave --session-disk "
+                "out, or start a Docker Engine and run with --runtime docker"
+            )
 
     async def prepare(self, pool: SessionPool) -> str:
         if pool.template is not None:
@@ -166,7 +173,12 @@ class ProcessRuntime:
         command += ["--uds", str(run / "proxy.sock"), "--config", str(config)]
         if self.bwrap:
             command = sandbox.wrapped(
-                self.bwrap, command, run=run, data=data, hide=[self._root], egress=start.pool.egress
+                self.bwrap,
+                command,
+                run=run,
+                data=data,
+                hide=[self._root, *self._options.hidden],
+                egress=start.pool.egress,
             )
         try:
             process = await asyncio.create_subprocess_exec(
