@@ -33,7 +33,7 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 AT_ONCE: Final = 4
-SEARCH_SECONDS: Final = 5.0
+SEARCH_SECONDS: Final = 4.0
 SEARCH_BYTES: Final = 2 * 1024**3
 """How long, and through how many bytes, a session's files are searched for secrets."""
 

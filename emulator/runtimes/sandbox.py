@@ -11,6 +11,13 @@ from pathlib import Path
 
 DATA = "/mnt/data"
 
+PROGRAMS = frozenset(
+    {"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt", "nix", "gnu", "snap"}
+)
+"""Folders of the root that programs need; a session sees these and no others of the machine's."""
+OWN = frozenset({"dev", "proc", "sys", "tmp", "run", "mnt"})
+"""Those it has of its own."""
+
 
 def bubblewrap() -> str | None:
     """Path of a bubblewrap that works here, or None (not installed, or namespaces are forbidden)."""
@@ -28,10 +35,10 @@ def bubblewrap() -> str | None:
 def wrapped(
     bwrap: str, command: list[str], *, run: Path, data: Path, hide: list[Path], egress: bool
 ) -> list[str]:
-    """`command` in namespaces of its own: own network unless `egress`, the system read-only.
+    """`command` in namespaces of its own: own network unless `egress`, the system's folders read-only.
 
-    `run` (the socket's folder) keeps its path, `data` becomes /mnt/data, and what is under `hide` (the
-    emulator's state: keys, other sessions) is not there.
+    `run` (the socket's folder) keeps its path, `data` becomes /mnt/data. Folders that are not the system's,
+    and what is under `hide` (the emulator's state: keys, other sessions), are not there.
     """
     arguments = [bwrap, "--unshare-all", *(["--share-net"] if egress else [])]
     arguments += ["--die-with-parent", "--new-session", "--ro-bind", "/", "/", "--dev", "/dev"]
@@ -39,13 +46,22 @@ def wrapped(
     # Started by root, a session is the host's root to the kernel: it could set the host's core_pattern and
     # be root outside. bubblewrap itself makes only those parts of /proc read-only that look writable to it.
     arguments += ["--cap-drop", "ALL", "--ro-bind", "/proc/sys", "/proc/sys"]
-    for path in [*hide, Path.home(), Path("/root")]:
-        # Home directories hold tokens; but an interpreter installed below one must stay readable.
+    for path in [*_others(), *hide, Path.home(), Path("/root")]:
+        # Home directories hold tokens, projects too; but an interpreter below one must stay readable.
         if path.is_dir() and path != Path("/"):
             arguments += ["--tmpfs", str(path)]
     for needed in dict.fromkeys(_needed()):
         arguments += ["--ro-bind", needed, needed]
     return [*arguments, "--bind", str(run), str(run), "--bind", str(data), DATA, "--chdir", DATA, *command]
+
+
+def _others() -> list[Path]:
+    """Folders of the root that hold a machine's data and people's work, not its programs."""
+    return [
+        path
+        for path in sorted(Path("/").iterdir())
+        if path.is_dir() and not path.is_symlink() and path.name not in PROGRAMS | OWN
+    ]
 
 
 def python_path() -> list[str]:

@@ -36,7 +36,7 @@ def main(given: dict[str, Any]) -> Rows:
             environments.setdefault(name, path)
     files: dict[str, str] = {}
     until, left = time.monotonic() + given["seconds"], int(given["bytes"])
-    for path, size in _files(given["first"], given["everywhere"]):
+    for path, size in _files(given["first"], given["everywhere"], until):
         if time.monotonic() > until or left <= 0:
             break
         left -= size
@@ -69,12 +69,21 @@ def _read(path: str) -> bytes:
     return b""
 
 
-def _files(first: list[str], everywhere: bool) -> Iterator[tuple[str, int]]:
-    """Readable files and their sizes: below `first`, then all others."""
+def _files(first: list[str], everywhere: bool, until: float) -> Iterator[tuple[str, int]]:
+    """Readable files and their sizes: what changed since the session began, then all others.
+
+    Folders of `first` come before the rest; what an image brought along comes last, since there is most of
+    it, and least to be found in it.
+    """
+    try:
+        began = os.stat("/proc/1").st_ctime - 60
+    except OSError:
+        began = 0.0
     done: set[str] = set()
+    older: list[tuple[str, int]] = []
     for start in first + (["/"] if everywhere else []):
         for folder, folders, names in os.walk(start):
-            if folder in done or folder.startswith(SKIPPED):
+            if folder in done or folder.startswith(SKIPPED) or time.monotonic() > until:
                 folders.clear()
                 continue
             done.add(folder)
@@ -83,4 +92,9 @@ def _files(first: list[str], everywhere: bool) -> Iterator[tuple[str, int]]:
                 with contextlib.suppress(OSError):
                     found = os.lstat(path)
                     if stat.S_ISREG(found.st_mode):
-                        yield path, min(found.st_size, MOST_OF_A_FILE)
+                        one = path, min(found.st_size, MOST_OF_A_FILE)
+                        if found.st_ctime < began:
+                            older.append(one)
+                        else:
+                            yield one
+    yield from older

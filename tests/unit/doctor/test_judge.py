@@ -4,7 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from emulator.doctor.judge import EGRESS, HOST, LOOPBACK, Cell, Room, Verdict, judge
+from emulator.doctor.judge import (
+    BUSY,
+    DISK,
+    EGRESS,
+    HOST,
+    LOOPBACK,
+    NO_LIMITS,
+    Cell,
+    Poll,
+    Room,
+    Strain,
+    Verdict,
+    felt,
+    judge,
+    stopped,
+)
 
 DOCKER = Room("python", "docker", egress=False, sandboxed=True, internal=True)
 OPEN = Room("open", "docker", egress=True, sandboxed=True, internal=False)
@@ -18,6 +33,9 @@ PROBES = (
     "processes",
     "environment",
     "kernel connection",
+    "kernel ports",
+    "broadcast",
+    "secrets in files",
     "TCP to a neighbour",
     "a neighbour's own API",
     "DNS names",
@@ -54,9 +72,12 @@ def test_one_hit_among_many_misses_counts() -> None:
 def test_known_limits_are_named() -> None:
     host = _one(DOCKER, ["R", HOST, "-", "10.0.0.1:5 answered"], probe=HOST)
     assert host.verdict is Verdict.LIMIT
-    assert "docker compose" in host.detail
+    assert (host.detail, "docker compose" in host.reason) == ("10.0.0.1:5 answered", True)
     assert _one(SHARED, ["R", LOOPBACK, "-", "hit"], probe=LOOPBACK).verdict is Verdict.LIMIT
-    assert _one(SHARED, ["R", "files", "x", "hit"], probe="files").verdict is Verdict.BROKEN
+    for probe in ("broadcast", "kernel ports", "TCP to a neighbour"):
+        assert _one(SHARED, ["R", probe, "x", "hit"], probe=probe).verdict is Verdict.LIMIT
+    for probe in ("files", "secrets in files"):
+        assert _one(SHARED, ["R", probe, "x", "hit"], probe=probe).verdict is Verdict.BROKEN
     assert _one(PLAIN, ["R", "files", "x", "hit"], probe="files").verdict is Verdict.LIMIT
 
 
@@ -102,3 +123,49 @@ def test_mounts_of_the_engine_are_expected_and_others_are_not() -> None:
     system = ["M", "/", "/", "ro", "ext4"]
     assert _one(PROCESS, system, ["M", "/", "/opt", "ro", "ext4"], probe="mounts").verdict is Verdict.APART
     assert _one(PROCESS, system, ["M", "/", "/opt", "rw", "ext4"], probe="mounts").verdict is Verdict.BROKEN
+
+
+def _strain(probe: str, outcome: str) -> Strain:
+    return Strain(probe, 100.0, 101.0, outcome, "so many")
+
+
+@pytest.mark.parametrize("room", [DOCKER, PROCESS, PLAIN])
+def test_a_limit_that_stops_a_session_is_as_promised_everywhere(room: Room) -> None:
+    assert stopped(room, _strain("fork bomb", "stopped")).verdict is Verdict.APART
+    assert stopped(room, _strain(BUSY, "free")).verdict is Verdict.APART
+
+
+@pytest.mark.parametrize("probe", ["fork bomb", "memory exhaustion", DISK])
+def test_a_limit_that_should_be_there_and_is_not_is_a_broken_promise(probe: str) -> None:
+    assert stopped(DOCKER, _strain(probe, "unlimited")).verdict is Verdict.BROKEN
+
+
+def test_what_has_no_limit_is_named_with_the_reason() -> None:
+    room = Room("python", "docker", egress=False, sandboxed=True, driver="overlay2 on extfs")
+    disk = stopped(room, _strain(DISK, "free"))
+    assert (disk.verdict, disk.detail) == (Verdict.LIMIT, "so many")
+    assert "storage driver overlay2 on extfs" in disk.reason
+    assert "--session-disk" in disk.reason
+    assert stopped(PROCESS, _strain("fork bomb", "free")).reason == NO_LIMITS
+    untried = stopped(DOCKER, _strain("memory exhaustion", "untried"))
+    assert (untried.verdict, "higher" in untried.reason) == (Verdict.LIMIT, True)
+
+
+@pytest.mark.parametrize(
+    ("polls", "verdict"),
+    [
+        ([Poll(100.2, 100.4)], Verdict.APART),
+        ([Poll(99.5, 100.1), Poll(100.3, 104.0)], Verdict.APART),
+        ([Poll(100.2, 100.4), Poll(100.5, 100.9, "answered 'NameError'")], Verdict.BROKEN),
+        ([Poll(100.2, 100.4), Poll(100.9, 131.0, "timed out")], Verdict.BROKEN),
+        ([Poll(98.0, 99.0, "was ill before"), Poll(100.2, 100.4)], Verdict.APART),
+        ([Poll(99.0, 99.5), Poll(101.5, 102.0)], None),
+        ([Poll(99.9, 101.1)], None),
+        ([], None),
+    ],
+)
+def test_a_neighbour_felt_nothing_only_if_it_answered_meanwhile(
+    polls: list[Poll], verdict: Verdict | None
+) -> None:
+    cell = felt(DOCKER, _strain("fork bomb", "stopped"), "node", polls)
+    assert (cell.verdict if cell else None) is verdict

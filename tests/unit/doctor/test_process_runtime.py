@@ -6,14 +6,17 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from emulator.commands.client import Client
+from emulator.commands.client import Client, CommandFailed
 from emulator.doctor.isolation import Isolation, Report
-from emulator.doctor.judge import LOOPBACK
+from emulator.doctor.judge import DISK, LOOPBACK, NO_LIMITS
+from emulator.doctor.strains import STAGES
 from tests.harness import Emulator, emulator, pool
 
 
@@ -26,9 +29,13 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
         pool("shell", "Shell", ready=0),
         pool("open", "PythonLTS", egress=True, ready=0),
     ]
-    folder = tmp_path_factory.mktemp("doctor")
-    with emulator(folder, "--runtime", "process", "--instance", "doctor-process", pools=pools) as running:
-        yield running
+    # Not where sessions have an empty folder of their own anyway: the state must be hidden by its place.
+    folder = Path(tempfile.mkdtemp(prefix="doctor-", dir="/var/tmp"))
+    try:
+        with emulator(folder, "--runtime", "process", "--instance", "doctor-process", pools=pools) as running:
+            yield running
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +45,31 @@ def report(started: Emulator) -> Report:
 
 def test_no_promise_is_broken(report: Report) -> None:
     assert report.broken == []
-    assert report.skipped == []
+    assert (report.skipped, report.failed) == ([], [])
     assert {cell.pool for cell in report.cells} == {"python", "shell", "open"}
 
 
 def test_sharing_the_machines_network_is_named_and_only_where_there_is_egress(report: Report) -> None:
-    assert {cell.pool for cell in report.limits} == {"open"}
-    assert LOOPBACK in {cell.probe for cell in report.limits}
-    assert all("process runtime" in cell.detail for cell in report.limits)
+    shared = [cell for cell in report.limits if cell.probe not in STAGES.values()]
+    assert {cell.pool for cell in shared} == {"open"}
+    assert {LOOPBACK, "broadcast", "TCP to a neighbour"} <= {cell.probe for cell in shared}
+    assert {cell.neighbour for cell in shared} == {"-", "open"}
+    assert all("process runtime" in cell.reason for cell in shared)
+
+
+def test_having_no_limits_is_named_and_no_neighbour_felt_what_was_used_up(report: Report) -> None:
+    free = {STAGES["processes"], STAGES["memory"], DISK}
+    for name in ("python", "shell", "open"):
+        strained = [cell for cell in report.cells if cell.pool == name and cell.probe in STAGES.values()]
+        assert {(cell.probe, cell.reason) for cell in strained if cell.verdict == "limit"} == {
+            (probe, NO_LIMITS) for probe in free
+        }
+        assert {cell.neighbour for cell in strained if cell.verdict == "apart"} == {
+            "-",
+            "python",
+            "shell",
+            "open",
+        }
 
 
 def test_the_hosts_kernel_settings_cannot_be_written(report: Report) -> None:
@@ -57,6 +81,43 @@ def test_the_hosts_kernel_settings_cannot_be_written(report: Report) -> None:
 
 def test_nothing_of_the_doctor_stays(started: Emulator, report: Report) -> None:
     assert report.cells
+    assert started.ask("GET", "/sessions")["sessions"] == []
+
+
+def test_two_at_once_do_not_disturb_each_other(started: Emulator) -> None:
+    found: list[Report] = []
+
+    def look() -> None:
+        state = started.log.parent / "state"
+        found.append(Isolation(Client(started.http), state, gentle=True).run())
+
+    threads = [threading.Thread(target=look) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(200)
+    first, second = found
+    assert (first.broken, first.failed) == (second.broken, second.failed) == ([], [])
+    assert [(cell.pool, cell.probe, cell.verdict) for cell in first.cells] == [
+        (cell.pool, cell.probe, cell.verdict) for cell in second.cells
+    ]
+
+
+def test_a_pool_that_is_full_is_no_good_and_says_what_to_do(tmp_path: Path) -> None:
+    pools = [pool("shell", "Shell", ready=0, max_sessions=1)]
+    with emulator(tmp_path, "--runtime", "process", "--instance", "doctor-full", pools=pools) as running:
+        running.send("GET", "shell", "/files?api-version=2025-10-02-preview&identifier=somebody")
+        done = _doctor(tmp_path / "state", "--isolation", "--endpoint", running.http)
+    assert done.returncode == 1
+    assert "pool shell: 429" in done.stderr
+    assert "two free sessions" in done.stderr
+    assert "maxConcurrentSessions" in done.stderr
+
+
+def test_when_the_time_is_over_the_rest_is_left_out_and_said(started: Emulator) -> None:
+    state = started.log.parent / "state"
+    with pytest.raises(CommandFailed, match="--time-limit"):
+        Isolation(Client(started.http), state, time_limit=0).run()
     assert started.ask("GET", "/sessions")["sessions"] == []
 
 
