@@ -21,8 +21,9 @@ SLEEP = "import time; time.sleep(30)"
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    pools = [pool("python", "PythonLTS", max_sessions=4), pool("shell", "Shell", ready=0)]
-    with emulator(tmp_path_factory.mktemp("faults"), "--runtime", "process", pools=pools) as started:
+    pools = [pool("python", "PythonLTS", max_sessions=4, ready=0), pool("shell", "Shell", ready=0)]
+    flags = ("--runtime", "process", "--tls-port", "0")
+    with emulator(tmp_path_factory.mktemp("faults"), *flags, pools=pools) as started:
         yield started
 
 
@@ -100,6 +101,19 @@ def test_a_connection_cut_before_and_within_the_answer(running: Emulator) -> Non
         execute(running)
     assert execute(running).status_code == 200
     assert "ASGI callable" not in running.text()
+
+
+def test_a_connection_is_cut_over_https_too(running: Emulator) -> None:
+    add(running, "cut", times=1)
+    add(running, {"type": "cut", "afterBytes": 10}, match={"nth": 2})
+    url = running.endpoint("python").replace(running.http, str(running.ready["https"])) + EXECUTE + "alice"
+    headers = {"Authorization": f"Bearer {running.token}"}
+    for _ in range(2):
+        with pytest.raises((requests.ConnectionError, requests.exceptions.ChunkedEncodingError)):
+            requests.post(
+                url, json={"code": "1"}, headers=headers, verify=str(running.ready["ca"]), timeout=60
+            )
+    assert len(events(running, "fault.cut")) == 2
 
 
 def test_a_truncated_body_in_a_message_that_is_whole(running: Emulator) -> None:

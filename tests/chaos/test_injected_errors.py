@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -53,3 +55,16 @@ def test_a_status_alone_is_the_contracts_error_of_it(running: Emulator, status: 
     assert answer.status_code == status
     assert (answer.content == b"") == (status in (401, 403))
     assert answer.headers["x-emulator-reason"] == "fault mine"
+
+
+def test_times_and_turns_are_exact_for_requests_at_the_same_time(running: Emulator) -> None:
+    requests.delete(f"{running.admin}/faults", timeout=30)
+    rule = {"effect": {"type": "error", "status": 503}, "match": {"every": 2}, "times": 7}
+    assert requests.post(f"{running.admin}/faults", json=rule, timeout=30).status_code == 201
+    path = f"/listSessions?api-version={NEWEST}"
+    with ThreadPoolExecutor(8) as callers:
+        sent = [callers.submit(running.send, "GET", "python", path) for _ in range(40)]
+        statuses = Counter(one.result().status_code for one in sent)
+    assert statuses == {200: 33, 503: 7}
+    (told,) = running.ask("GET", "/faults")["faults"]
+    assert (told["seen"], told["struck"]) == (40, 7)
