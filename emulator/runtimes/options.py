@@ -33,8 +33,8 @@ class StartOptions:
     `labels`: more labels for everything made on an engine. `images`: image of each built-in container type.
     `own_container`: id of the container the emulator itself runs in, `""` on a host, None to find out.
     `engine_timeout`: an engine that answers nothing for that long does not answer. `engine_interval`: how
-    often it is asked what really runs. `log_tail`: bytes of a console that are ever read. `hidden`: folders no
-    session may see.
+    often it is asked what really runs. `log_tail`: bytes of a console that are ever read. `hidden`: folders
+    no session may see.
     """
 
     instance: str = "default"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -99,6 +101,21 @@ def test_what_reaps_the_emulator_finds_its_sessions(base: str, lab: Lab) -> None
         made = {one.id for one in things.list(filters=ours)}
         assert made
         assert made <= {one.id for one in things.list(filters=reaped)}
+
+
+def test_the_doctor_finds_nothing_broken_and_no_host_where_there_is_no_egress(
+    base: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "emulator", "doctor", "--isolation", "--gentle", "--json"]
+    command += ["--endpoint", base, "--state-dir", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert (report["failed"], report["counts"]["limit"]) == ([], 0), done.stdout
+    assert report["counts"]["apart"] > 40
+    # A bridge without an address of the host's: there is not even a listener to try.
+    (note,) = report["skipped"]
+    assert note.startswith("the host's addresses: this machine has no address on the network")
 
 
 def test_down_leaves_nothing(base: str, lab: Lab) -> None:

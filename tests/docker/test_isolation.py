@@ -6,6 +6,7 @@ Probes go to loopback, to networks that the emulator or the test made, and to th
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +15,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from emulator.commands.client import Client
+from emulator.doctor.inside import program
+from emulator.doctor.judge import HOST, Room, Verdict, judge
+from emulator.doctor.listeners import listening
+from emulator.doctor.session import Session
+from emulator.doctor.targets import at_emulator, at_listeners, at_neighbour
 from tests.docker.engine import Lab
 from tests.harness import Emulator, pool
 
@@ -22,8 +29,12 @@ POOLS = ("closed", "open")
 
 
 @pytest.fixture(scope="module")
-def emulator(lab: Lab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+def emulator(lab: Lab, echo_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
+    containers = [{"image": echo_image, "name": "main", "resources": {"cpu": 0.5, "memory": "0.5Gi"}}]
+    template = {"containers": containers, "ingress": {"targetPort": 8080}}
     pools = [
+        pool("echo", "CustomContainer", template=template),
+        pool("echo-open", "CustomContainer", egress=True, template=template),
         pool("closed", "PythonLTS", ready=0),
         pool("open", "PythonLTS", egress=True, ready=0),
         pool("shell", "Shell", ready=0),
@@ -242,3 +253,53 @@ def test_no_secret_of_the_emulators_is_in_a_session(emulator: Emulator, name: st
     assert emulator.token not in text
     for word in ("DYNAMIC_SESSIONS", "IDENTITY_HEADER", "AZURE_", emulator.http):
         assert word not in text
+
+
+@pytest.mark.parametrize("name", ["echo", "echo-open"])
+def test_a_custom_container_that_runs_nothing_for_callers_is_no_nearer_to_anything(
+    emulator: Emulator, lab: Lab, name: str
+) -> None:
+    """The doctor cannot try from it; somebody who is in it already can."""
+    assert emulator.send("GET", name, "/?identifier=attacker").status_code == 200
+    emulator.value("closed", f"beside-{name}", "1")
+    held = "import socket; held = socket.create_server(('0.0.0.0', 7778)); open('/tmp/tmp-mark', 'w').close()"
+    emulator.value("closed", f"beside-{name}", held)
+    guids = {
+        (one["pool"], one["identifier"]): one["guid"] for one in emulator.ask("GET", "/sessions")["sessions"]
+    }
+    status = Client(emulator.http).call("GET", "/.emulator/status")
+    specs = {spec["name"]: spec for spec in status["pools"]}
+    where = addresses(emulator)
+    attacker = Session(specs[name], "attacker", name, where[name, "attacker"][0])
+    neighbour = Session(specs["closed"], f"beside-{name}", "closed", where["closed", f"beside-{name}"][0])
+    container = lab.container(str(status["instance"]), guids[name, "attacker"]).id
+    mark = {"label": "closed", "file": "mark", "process": "mark", "kernels": []}
+    with listening() as listeners:
+        targets, _ = at_listeners(attacker, [attacker, neighbour], listeners)
+        targets += [*at_neighbour(neighbour), *at_emulator(status, attacker, [attacker, neighbour])]
+        targets.append(("TCP to a neighbour", "closed", str(neighbour.address), 7778, "/", ""))
+        rows = _inside(container, program("reach", targets=targets))
+    rows += _inside(
+        container,
+        program("look", run="tmp-mark", neighbours=[mark], canaries=[str(emulator.log)], written=[]),
+    )
+    room = Room(name, "docker", specs[name]["egress"], sandboxed=True, internal=name == "echo")
+    cells = judge(room, rows)
+    assert {
+        "TCP to a neighbour",
+        "a neighbour's own API",
+        "the emulator's admin API",
+        HOST,
+        "capabilities",
+    } <= {cell.probe for cell in cells}
+    assert [cell for cell in cells if cell.verdict is Verdict.BROKEN] == []
+    assert {cell.probe for cell in cells if cell.verdict is Verdict.LIMIT} <= {HOST}
+
+
+def _inside(container: str, text: str) -> list[list[str]]:
+    """Rows of a program run as the container's own user, by the engine."""
+    command = ["docker", "exec", "--interactive", container, "python3", "-I", "-"]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    rows: list[list[str]] = json.loads(done.stdout.splitlines()[-1])
+    return rows
