@@ -181,7 +181,8 @@ class Emulator:
             async with asyncio.timeout(limit):
                 await self.control.operations.aclose()
                 await self.registry.close(keep=self.settings.keep)
-            if left := self.registry.shared.remover.resisting:
+                left = await self.runtime.tidy()
+            if left:
                 log.error("could not be removed: %s; 'dynamic-sessions down' tries again", ", ".join(left))
         except TimeoutError:
             text = (

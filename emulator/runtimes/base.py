@@ -109,6 +109,9 @@ class Runtime(Protocol):
     async def look(self, guid: str) -> Exit | None:
         """How an instance that should run ended, if it did and `watch` has not told; None: it can serve."""
 
+    async def tidy(self) -> list[str]:
+        """Try once more to remove what `stop` or a failed start could not; returns the guids that remain."""
+
     async def logs(self, guid: str, tail: int = 200) -> str | None:
         """The last `tail` lines of an instance's console, as far as they are kept; None: it is gone."""
 

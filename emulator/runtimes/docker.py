@@ -34,7 +34,7 @@ from emulator.runtimes.docker_container import PORT, Containers, Started
 from emulator.runtimes.docker_events import Disconnected, News, Stream
 from emulator.runtimes.docker_known import RUNNING_STATES, Known, Phase, endpoint_of, trouble
 from emulator.runtimes.docker_network import gone_is_fine, remove_network
-from emulator.runtimes.options import StartOptions, startup_probe
+from emulator.runtimes.options import StartOptions, start_limit, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
 from emulator.runtimes.remains import Remains
 from emulator.runtimes.subnets import Subnets
@@ -147,7 +147,7 @@ class DockerRuntime:
             async with self._starts:
                 started: Started = await self._calls.run(self._containers.start, start, created, known)
             probe = startup_probe(start.pool)
-            limit = self._options.start_timeout
+            limit = start_limit(start.pool, self._options)
             await wait_until_ready(started.address, probe, limit, lambda: self._why_over(start.guid))
         except BaseException as error:
             console = await self._last_lines(start.guid) if isinstance(error, NotReady) else None
@@ -221,16 +221,20 @@ class DockerRuntime:
             for exit_ in await self._compare():  # what happened while nobody listened
                 yield exit_
             yield ImagesChanged()
+            looked = time.monotonic()
             while True:
-                try:
-                    news = await asyncio.wait_for(queue.get(), self._options.engine_interval)
-                except TimeoutError:
+                if (wait := looked + self._options.engine_interval - time.monotonic()) <= 0:
                     missed = await self._compare()
+                    looked = time.monotonic()
                     for exit_ in missed:
                         yield exit_
                     if missed:
                         text = "the Docker Engine's event stream tells nothing any more; opening another"
-                        raise RuntimeUnavailable(text) from None
+                        raise RuntimeUnavailable(text)
+                    continue
+                try:
+                    news = await asyncio.wait_for(queue.get(), wait)
+                except TimeoutError:
                     continue
                 if isinstance(news, RuntimeFailure):
                     raise news
@@ -250,6 +254,12 @@ class DockerRuntime:
             return None
         found = await self._calls.run(self._containers.all, guid)
         return await self._over(guid, found[0] if found else None)
+
+    async def tidy(self) -> list[str]:
+        for guid, known in list(self._known.items()):
+            if known.phase is Phase.LEFT:
+                await self._try_again(guid)
+        return [guid for guid, known in self._known.items() if known.phase is Phase.LEFT]
 
     async def logs(self, guid: str, tail: int = 200) -> str | None:
         found = await self._calls.run(self._containers.all, guid)
@@ -305,19 +315,17 @@ class DockerRuntime:
         exits = [await self._over(guid, listed.get(guid)) for guid in suspects]
         if self._adopted:
             for guid in listed:
-                await self._remove_stray(guid)
+                if guid not in self._known:
+                    await self._try_again(guid)
+            await self.tidy()
             await self._sweep_networks()
         return [one for one in exits if one is not None]
 
-    async def _remove_stray(self, guid: str) -> None:
-        known = self._known.get(guid)
-        if known is None or known.phase is Phase.LEFT:
-            try:
-                await self.stop(guid)
-            except RuntimeUnavailable:
-                raise
-            except RuntimeFailure as error:
-                log.warning("%s could not be removed: %s", guid, error)
+    async def _try_again(self, guid: str) -> None:
+        try:
+            await self.stop(guid)
+        except RuntimeFailure as error:
+            log.debug("%s could not be removed: %s", guid, error)
 
     async def _over(self, guid: str, container: dict[str, Any] | None, *, tell: bool = True) -> Exit | None:
         """How an instance that should run ended, if it did and nobody has heard of it."""

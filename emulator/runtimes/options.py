@@ -100,3 +100,11 @@ def startup_probe(pool: SessionPool) -> Probe | None:
     if pool.template is None:
         return Probe("Startup", "/health", PROXY_PORT)
     return next((probe for probe in pool.template.probes if probe.type.lower() == "startup"), None)
+
+
+def start_limit(pool: SessionPool, options: StartOptions) -> float:
+    """Seconds until a start counts as failed: at most what the container's own startup probe allows."""
+    probe = startup_probe(pool) if pool.template is not None else None
+    if probe is None:
+        return options.start_timeout
+    return min(options.start_timeout, probe.initial_delay + probe.period * probe.failure_threshold)

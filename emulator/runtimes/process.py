@@ -252,6 +252,9 @@ class ProcessRuntime:
     async def look(self, guid: str) -> Exit | None:
         return None  # a child that ended is heard of at once
 
+    async def tidy(self) -> list[str]:
+        return []
+
     async def logs(self, guid: str, tail: int = 200) -> str | None:
         child = self._children.get(guid)
         if child is None:

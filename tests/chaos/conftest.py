@@ -13,9 +13,9 @@ _engines: list[OwnEngine] = []
 
 
 @pytest.fixture
-def engine() -> Iterator[OwnEngine]:
-    """A running engine that has the tiny image, and may be done anything to."""
-    own = OwnEngine()
+def engine(request: pytest.FixtureRequest) -> Iterator[OwnEngine]:
+    """A running engine that has the tiny image, and may be done anything to; parameters go to dockerd."""
+    own = OwnEngine("256m", *getattr(request, "param", ()))
     _engines.append(own)
     try:
         own.start()

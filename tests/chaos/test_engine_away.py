@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,7 +13,7 @@ import requests
 
 from tests.chaos.asking import ask, causes, count, readiness, refusal, sessions, until_not_ready, until_ready
 from tests.chaos.own_engine import OwnEngine, eventually
-from tests.chaos.tiny_image import import_tiny, tiny_pool
+from tests.chaos.tiny_image import tiny_pool
 from tests.harness import Emulator
 
 pytestmark = pytest.mark.engine
@@ -34,14 +36,18 @@ def use_up_warm(emulator: Emulator) -> None:
             return
 
 
+def leftover(engine: OwnEngine, emulator: Emulator, *, warm: int) -> list[str]:
+    """Names of all there is, unless that is a container and a network for each session and warm instance."""
+    expected = len(sessions(emulator)) + warm
+    even = (len(engine.containers()), len(engine.networks())) == (expected, expected)
+    return [] if even else engine.left()
+
+
 def leaks_nothing(engine: OwnEngine, emulator: Emulator) -> None:
-    """A container and a network for each session and the warm instance, and no more."""
-
-    def even() -> bool:
-        expected = len(sessions(emulator)) + 1
-        return (len(engine.containers()), len(engine.networks())) == (expected, expected)
-
-    eventually(even, "nothing but sessions and a warm instance is left on the engine")
+    eventually(
+        lambda: leftover(engine, emulator, warm=1) == [],
+        f"only sessions and a warm instance are left; there are {engine.left()}",
+    )
     assert emulator.stop() == 0
     assert engine.left() == []
 
@@ -89,26 +95,43 @@ def test_an_engine_that_is_killed_leaves_sessions_alive_until_it_is_back(
     leaks_nothing(engine, emulator)
 
 
-def test_sessions_survive_an_engine_that_restarts_with_live_restore(tmp_path: Path) -> None:
-    engine = OwnEngine("256m", "--live-restore")
-    try:
+@pytest.mark.parametrize("engine", [["--live-restore"]], indirect=True)
+def test_sessions_survive_an_engine_that_restarts_with_live_restore(
+    engine: OwnEngine, tmp_path: Path
+) -> None:
+    emulator = engine.emulator(tmp_path, *IMPATIENT, pools=POOLS)
+    assert count(emulator, "alice") == 1
+    until_ready(emulator)
+    before = sessions(emulator)
+    for end in (engine.kill, engine.stop):
+        end()
+        until_not_ready(emulator)
         engine.start()
-        import_tiny(engine.client)
-        emulator = engine.emulator(tmp_path, *IMPATIENT, pools=POOLS)
-        assert count(emulator, "alice") == 1
-        before = sessions(emulator)
-        for end in (engine.kill, engine.stop):
-            end()
-            until_not_ready(emulator)
-            engine.start()
-            until_ready(emulator)
-        time.sleep(3)  # a comparison with the engine's list or two
-        assert sessions(emulator) == before
-        assert count(emulator, "alice") == 2
-        assert causes(emulator, "session.crashed") == []
-        leaks_nothing(engine, emulator)
-    finally:
-        engine.remove()
+        until_ready(emulator)
+    time.sleep(3)  # a comparison with the engine's list or two
+    assert sessions(emulator) == before
+    assert count(emulator, "alice") == 2
+    assert causes(emulator, "session.crashed") == []
+    leaks_nothing(engine, emulator)
+
+
+def test_an_engine_that_restarts_at_any_moment_leaves_nothing(engine: OwnEngine, tmp_path: Path) -> None:
+    """Also in the middle of starts: DYNAMIC_SESSIONS_TEST_KILLS says how often (default 3)."""
+    seed = int(os.environ.get("DYNAMIC_SESSIONS_TEST_SEED", str(time.time_ns() % 100_000)))
+    print(f"seed {seed}")
+    dice = random.Random(seed)
+    emulator = engine.emulator(tmp_path, *IMPATIENT, pools=[tiny_pool(ready=2, max_sessions=8)])
+    for turn in range(int(os.environ.get("DYNAMIC_SESSIONS_TEST_KILLS", "3"))):
+        for number in range(3):
+            ask(emulator, f"user-{turn}-{number}", "/cgi-bin/count")
+        time.sleep(dice.uniform(0, 0.4))
+        dice.choice([engine.stop, engine.kill])()
+        engine.start()
+        until_ready(emulator)
+        eventually(lambda: leftover(engine, emulator, warm=2) == [], "sessions and ready instances are all")
+        emulator.reset()
+    assert emulator.stop() == 0
+    assert engine.left() == []
 
 
 def test_a_frozen_engine_makes_nobody_wait_long(engine: OwnEngine, tmp_path: Path) -> None:

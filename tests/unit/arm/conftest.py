@@ -55,6 +55,9 @@ class NamesOnly:
         await asyncio.Event().wait()
         yield Exit("", None)
 
+    async def tidy(self) -> list[str]:
+        return []
+
     async def look(self, guid: str) -> Exit | None:
         return None
 

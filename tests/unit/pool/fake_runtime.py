@@ -73,6 +73,9 @@ class FakeRuntime:
         while True:
             yield await self.exits.get()
 
+    async def tidy(self) -> list[str]:
+        return []
+
     async def look(self, guid: str) -> Exit | None:
         return None
 
