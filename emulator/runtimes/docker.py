@@ -32,7 +32,7 @@ from emulator.runtimes.base import (
 from emulator.runtimes.docker_calls import Calls, unavailable
 from emulator.runtimes.docker_container import PORT, Containers, Started
 from emulator.runtimes.docker_events import Disconnected, News, Stream
-from emulator.runtimes.docker_known import RUNNING_STATES, Known, Phase, endpoint_of, trouble
+from emulator.runtimes.docker_known import RESTARTED, RUNNING_STATES, Known, Phase, endpoint_of, trouble
 from emulator.runtimes.docker_network import gone_is_fine, remove_network
 from emulator.runtimes.options import StartOptions, start_limit, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
@@ -339,6 +339,8 @@ class DockerRuntime:
             try:
                 state = (await self._calls.run(self._api.inspect_container, container["Id"]))["State"]
                 exit_ = Exit(guid, int(state["ExitCode"]), oom=bool(state.get("OOMKilled")) or known.as_oom)
+                if state["Running"]:  # by now again
+                    exit_ = Exit(guid, None, reason=RESTARTED)
             except RuntimeUnavailable:
                 raise
             except RuntimeFailure:

@@ -43,6 +43,9 @@ class Known:
         return subnet
 
 
+RESTARTED = "was restarted or moved to another network, which a session does not survive"
+
+
 def endpoint_of(container: Mapping[str, Any]) -> Mapping[str, Any]:
     """The container's end of its only network, of a listed or an inspected container; {} without one."""
     networks: Mapping[str, Mapping[str, Any]] = container["NetworkSettings"]["Networks"] or {}
@@ -59,5 +62,5 @@ def trouble(known: Known, container: Mapping[str, Any] | None) -> str | None:
     if not endpoint:
         return "has no network any more: it was disconnected or its network removed"
     if endpoint != known.endpoint:
-        return "was restarted or moved to another network, which a session does not survive"
+        return RESTARTED
     return None

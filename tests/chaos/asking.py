@@ -51,10 +51,11 @@ def until_ready(emulator: Emulator) -> None:
 
 
 def until_not_ready(emulator: Emulator) -> str:
-    """Wait until readiness is red; returns what it waits for."""
-    found = eventually(
-        lambda: (state := readiness(emulator))[0] == 503 and state[1],
-        "the emulator notices that it cannot serve",
-    )
-    (reason,) = found["waitingFor"]
-    return str(reason)
+    """Wait until readiness is red because of the engine; returns the reason given."""
+
+    def reason() -> str:
+        status, body = readiness(emulator)
+        found = [one for one in body["waitingFor"] if "Docker Engine" in one]
+        return found[0] if status == 503 and found else ""
+
+    return str(eventually(reason, "the emulator notices that its engine is away"))
