@@ -12,6 +12,8 @@ from typing import Any, Final, TextIO
 from emulator import tracing
 from emulator.texts import visible, visible_lines, without_tokens
 
+log = logging.getLogger("emulator")
+
 MEMBERS: Final = ("pool", "identifier", "session", "operation", "trace")
 """What a line says about the request or the event it belongs to, where it is known."""
 
@@ -29,6 +31,15 @@ def set_up(log_format: str, log_level: str, stream: TextIO | None = None) -> Non
     root = max(logging.INFO, logging.getLevelNamesMapping()[level])
     logging.basicConfig(level=root, handlers=[handler])
     logging.getLogger("emulator").setLevel(level)
+
+
+def say(text: str) -> None:
+    """Tell whoever started the emulator: on standard error, as a line of the log where that is JSON."""
+    formatters = [handler.formatter for handler in logging.getLogger().handlers]
+    if any(isinstance(formatter, JsonLines) for formatter in formatters):
+        log.info("%s", text)
+    else:
+        print(visible(text), file=sys.stderr, flush=True)
 
 
 def members(record: logging.LogRecord) -> dict[str, str]:

@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
@@ -16,7 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from emulator import tracing
+from emulator import log_lines, tracing
 from emulator.clock import SystemClock
 from emulator.errors import ConfigurationError
 from emulator.faults import Faults
@@ -350,7 +349,7 @@ async def _serve(settings: Settings, announce: Callable[[Emulator, list[str]], N
             )
             for task in beside:
                 task.cancel()
-            print("stopping: removing sessions …", file=sys.stderr, flush=True)
+            log_lines.say("stopping: removing sessions …")
             emulator.events.close()
             for server in servers:
                 _stop_listening(server)
@@ -396,8 +395,8 @@ async def _when_ready(emulator: Emulator) -> None:
             pool.warm.changed.clear()
     for pool in emulator.registry.pools:
         if pool.failure is not None:
-            print(f"pool {pool.spec.name} cannot start sessions: {pool.failure}", file=sys.stderr, flush=True)
-    print("ready", file=sys.stderr, flush=True)
+            log_lines.say(f"pool {pool.spec.name} cannot start sessions: {pool.failure}")
+    log_lines.say("ready")
     if emulator.settings.ready_file is not None:
         await asyncio.to_thread(
             _write_whole, emulator.settings.ready_file, json.dumps(emulator.ready_document(), indent=2)

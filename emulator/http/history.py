@@ -19,12 +19,13 @@ from emulator.pool.consoles import GONE, Ended
 from emulator.pool.events import Event, EventLog
 from emulator.pool.pool import Pool
 from emulator.pool.registry import Registry
-from emulator.pool.session import Session
+from emulator.pool.session import Session, State
 from emulator.runtimes.base import RuntimeFailure
 
 HEARTBEAT_SECONDS = 15.0
 """Real seconds of silence after which a follower is sent a comment, so that a dead connection is noticed."""
 MOST_LINES = 1_000_000
+NOT_YET = "(its container is still being started)"
 
 
 class History:
@@ -51,9 +52,8 @@ class History:
     async def _logs(self, request: Request) -> Response:
         guid = request.path_params["guid"]
         lines = whole(request.query_params.get("tail", "200"), "tail", 1, MOST_LINES)
-        runs = self._registry.session_by_guid(guid) is not None or any(
-            guid in pool.held for pool in self._registry.pools
-        )
+        session = found[1] if (found := self._registry.session_by_guid(guid)) is not None else None
+        runs = session is not None or any(guid in pool.held for pool in self._registry.pools)
         ended = self._consoles.find(guid)
         if runs and (ended is None or ended.console is None):
             try:
@@ -61,8 +61,11 @@ class History:
             except RuntimeFailure as error:
                 raise PoolUnavailable(f"The console of {guid} cannot be read: {error}") from error
             ended = self._consoles.find(guid)  # it may have ended meanwhile
-            if console is not None or ended is None:
-                return PlainTextResponse(f"{GONE}\n" if console is None else console)
+            if console is not None:
+                return PlainTextResponse(console)
+            if ended is None:
+                starts = session is not None and session.state is State.ALLOCATING
+                return PlainTextResponse(f"{NOT_YET if starts else GONE}\n")
         if ended is None:
             raise RouteNotFound(
                 f"There is no session {guid}, and none that ended lately; GET /.emulator/sessions lists "
@@ -96,7 +99,7 @@ class EventStream(Response):
         super().__init__(headers={"cache-control": "no-store"})
         del self.headers["content-length"]
         self._log = log
-        self._since = since
+        self._since = log.last if since is None else since  # from now on, not from when it gets going
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

@@ -9,7 +9,6 @@ import aiohttp
 from multidict import CIMultiDict
 from starlette.types import Message, Receive, Scope, Send
 
-from emulator.errors import ServiceError
 from emulator.http.forward import request_headers
 from emulator.http.tracing import carry
 from emulator.http.upstream import Upstreams
@@ -51,9 +50,7 @@ async def forward_websocket(
         await _refuse(send, refusal.status, str(refusal.message))
         return
     except (aiohttp.ClientError, OSError) as error:
-        reason: ServiceError = await upstreams.explain(session, error)
-        await _refuse(send, reason.status, reason.message)
-        return
+        raise await upstreams.explain(session, error) from error
     await send({"type": "websocket.accept", "subprotocol": inside.protocol})
     directions = [asyncio.create_task(_inward(receive, inside)), asyncio.create_task(_outward(inside, send))]
     try:

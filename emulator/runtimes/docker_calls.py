@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import functools
 import logging
 import threading
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 import requests
 from docker import errors as docker_errors
 
+from emulator import tracing
 from emulator.runtimes.base import RuntimeFailure, RuntimeUnavailable
 
 log = logging.getLogger("emulator.runtimes.docker")
@@ -74,7 +76,8 @@ class Calls:
             return
         self._silent = f"the Docker Engine takes requests but has not answered for {self._patience:g} s"
         log.warning("%s; asking until it does", self._silent)
-        self._waiting = asyncio.create_task(self._until_it_answers(future), name="engine silent")
+        with tracing.apart():  # it goes on for longer than the request that noticed
+            self._waiting = asyncio.create_task(self._until_it_answers(future), name="engine silent")
         self._fail_if_silent()
 
     async def _until_it_answers(self, future: asyncio.Future[Any]) -> None:
@@ -102,6 +105,7 @@ def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     """Run `work` in a daemon thread: one that hangs must not keep the process from ending."""
     loop = asyncio.get_running_loop()
     future: asyncio.Future[T] = loop.create_future()
+    context = contextvars.copy_context()  # what the call logs belongs to the request it is made for
     # Nobody may be left to take the outcome: a call that was given up on fails in silence.
     future.add_done_callback(lambda done: done.cancelled() or done.exception())
 
@@ -112,7 +116,7 @@ def _in_thread(work: Callable[[], T]) -> asyncio.Future[T]:
     def run() -> None:
         put: Callable[[Any], None] = future.set_result
         try:
-            value: Any = work()
+            value: Any = context.run(work)
         except Exception as error:
             put, value = future.set_exception, error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
