@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from emulator import tracing
 from emulator.pool import consoles
 from emulator.pool.consoles import GONE, Ended
 from emulator.pool.pool import Pool
@@ -150,8 +151,6 @@ async def test_what_is_drained_is_not_read_and_nothing_is_when_the_emulator_stop
 
 
 async def test_an_expiry_is_not_blamed_on_who_stumbles_over_it() -> None:
-    from emulator import tracing
-
     world = World(FakeRuntime(), ready=1)
     pool = await world.open(spec(size=1))
     await session_of(pool, "alice")
@@ -164,5 +163,13 @@ async def test_an_expiry_is_not_blamed_on_who_stumbles_over_it() -> None:
     assert told["session.expired"].trace is None
     assert current is not None
     assert told["session.allocated"].trace == current.id
-    warm = [event for event in world.events.recent() if event.kind == "instance.ready"]
-    assert [event.trace for event in warm] == [None] * len(warm)
+
+
+async def test_a_refill_is_not_the_claimers() -> None:
+    world = World(ready=1)
+    pool = await world.open()
+    with tracing.serving(tracing.begin([])):
+        await session_of(pool, "alice")
+    await settle()
+    ready = [event for event in world.events.recent() if event.kind == "instance.ready"]
+    assert [event.trace for event in ready] == [None, None]
