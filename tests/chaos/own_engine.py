@@ -144,9 +144,11 @@ class OwnEngine:
 
     def fill_disk(self) -> None:
         """Not a byte is left for the engine's data, until `free_disk`."""
-        with (self.data / "ballast").open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-            while ballast.write(bytes(65_536)):
-                pass
+        with (self.data / "ballast").open("wb", buffering=0) as ballast:
+            for size in (1 << 22, 4096):
+                with contextlib.suppress(OSError):
+                    while ballast.write(bytes(size)):
+                        pass
 
     def free_disk(self) -> None:
         (self.data / "ballast").unlink(missing_ok=True)
