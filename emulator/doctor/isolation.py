@@ -32,7 +32,7 @@ from emulator.runtimes.engine import Engine
 T = TypeVar("T")
 U = TypeVar("U")
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 SEARCH_SECONDS: Final = 4.0
 SEARCH_BYTES: Final = 2 * 1024**3
 """How long, and through how many bytes, a session's files are searched for secrets."""

@@ -218,7 +218,8 @@ def stopped(room: Room, strain: Strain) -> Cell:
         return Cell(room.pool, strain.probe, "-", Verdict.LIMIT, strain.text, NO_LIMITS)
     if strain.outcome == "unlimited":
         return Cell(room.pool, strain.probe, "-", Verdict.BROKEN, strain.text)
-    reason = NO_QUOTA.format(driver=room.driver) if strain.probe == DISK else UNTOLD[strain.outcome]
+    no_quota = strain.probe == DISK and strain.outcome == "free"
+    reason = NO_QUOTA.format(driver=room.driver) if no_quota else UNTOLD[strain.outcome]
     return Cell(room.pool, strain.probe, "-", Verdict.LIMIT, strain.text, reason)
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from docker.errors import APIError
 
+from tests.chaos.own_engine import OwnEngine
+from tests.chaos.tiny_image import import_tiny, tiny_pool
 from tests.docker.engine import LABEL, Lab, eventually
 from tests.harness import pool
 
@@ -75,6 +79,53 @@ def test_one_pool_that_wants_what_the_engine_cannot_give_fails_alone(
 
         assert "storage driver" in eventually(failure, "pool sized fails")
         assert "x-emulator.disk" in failure()
+
+
+@pytest.fixture
+def btrfs() -> Iterator[OwnEngine]:
+    """An engine of the tests' own whose storage driver has quotas, on a file system in a file."""
+    if shutil.which("mkfs.btrfs") is None:
+        pytest.fail("mkfs.btrfs is missing: apt-get install btrfs-progs")
+    engine = OwnEngine()
+    try:
+        disk = engine.folder / "disk"
+        with disk.open("wb") as file:
+            file.truncate(400 * 2**20)
+        for command in (["mkfs.btrfs", "-q", disk], ["mount", "-o", "loop", disk, engine.data]):
+            done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+            if done.returncode != 0:
+                pytest.fail(f"this machine makes or mounts no btrfs, which its kernel needs: {done.stderr}")
+        engine.start("--storage-driver", "btrfs")
+        yield engine
+    finally:
+        engine.remove()
+
+
+def test_where_the_engine_can_a_session_ends_at_its_quota_and_its_neighbour_does_not(
+    btrfs: OwnEngine, tmp_path: Path
+) -> None:
+    import_tiny(btrfs.client)
+    pools = [tiny_pool("setting"), tiny_pool("own", emulator={"disk": "16Mi"})]
+    started = btrfs.emulator(tmp_path, "--session-disk", "32Mi", pools=pools)
+    for name in ("setting", "own"):
+        for identifier in ("hungry", "modest"):
+            answer = started.send("GET", name, f"/cgi-bin/version?identifier={identifier}")
+            assert answer.text == "1", answer.text
+    sessions = {
+        (one["pool"], one["identifier"]): one["guid"] for one in started.ask("GET", "/sessions")["sessions"]
+    }
+
+    def write(name: str, identifier: str, mebibytes: int) -> tuple[int, str]:
+        container = btrfs.container(sessions[name, identifier])
+        done = container.exec_run(["dd", "if=/dev/zero", "of=/tmp/file", "bs=1M", f"count={mebibytes}"])
+        return done.exit_code, done.output.decode()
+
+    for name, room in (("setting", 32), ("own", 16)):
+        code, said = write(name, "hungry", room + 8)
+        assert (code, "Disk quota exceeded" in said) == (1, True), said
+        assert write(name, "modest", room // 2)[0] == 0
+    assert started.stop() == 0
+    assert btrfs.left() == []
 
 
 @pytest.mark.parametrize("text", ["1Mi", "much", "-1"])

@@ -192,7 +192,10 @@ def _disk(hold: float, quota: int | None) -> tuple[float, str, str]:
     if quota is not None and disk.total <= quota + quota // 10:
         return began, "stopped", f"the disk it sees has {disk.total // MIB} MiB"
     text = f"{taken // MIB} MiB of {disk.total // MIB} MiB were not refused"
-    return began, "free" if quota is None else "unlimited", text
+    if quota is None:
+        return began, "free", text
+    # Some storage drivers keep to a quota and show the whole disk all the same.
+    return began, "unlimited" if quota < bound else "untried", f"{text}; the quota is {quota // MIB} MiB"
 
 
 def _cores(hold: float) -> tuple[float, str, str]:

@@ -147,6 +147,7 @@ def test_what_has_no_limit_is_named_with_the_reason() -> None:
     assert "storage driver overlay2 on extfs" in disk.reason
     assert "--session-disk" in disk.reason
     assert stopped(PROCESS, _strain("fork bomb", "free")).reason == NO_LIMITS
+    assert "higher" in stopped(room, _strain(DISK, "untried")).reason
     untried = stopped(DOCKER, _strain("memory exhaustion", "untried"))
     assert (untried.verdict, "higher" in untried.reason) == (Verdict.LIMIT, True)
 

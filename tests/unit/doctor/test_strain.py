@@ -51,8 +51,10 @@ def test_a_disk_that_refuses_more_is_a_limit(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("quota", "outcome"), [(2**60, "stopped"), (16 * 2**20, "unlimited")])
-def test_a_quota_too_large_to_be_filled_is_known_by_the_size_of_the_disk(
+@pytest.mark.parametrize(
+    ("quota", "outcome"), [(2**60, "stopped"), (2**30, "untried"), (16 * 2**20, "unlimited")]
+)
+def test_a_quota_too_large_to_be_filled_is_known_by_the_size_of_the_disk_or_not_at_all(
     tmp_path: Path, quota: int, outcome: str
 ) -> None:
     assert _run(tmp_path, "disk", quota=quota)[0] == outcome
