@@ -21,7 +21,8 @@ from emulator.doctor.strains import STAGES
 from tests.docker.engine import LABEL, Lab
 from tests.harness import Emulator, pool
 
-pytestmark = pytest.mark.engine
+# The whole matrix takes a good minute on two cores that do nothing else.
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(600)]
 
 CLOSED = ("python", "node", "shell", "byoc")
 OPEN = tuple(f"{name}-open" for name in CLOSED)
