@@ -10,6 +10,7 @@ from starlette.responses import JSONResponse, Response
 
 from emulator import tracing
 from emulator.errors import ModelBindingFailed, ServiceError, Shape
+from emulator.pool.events import EventLog
 
 log = logging.getLogger("emulator.http")
 
@@ -53,6 +54,25 @@ def error_answer(error: ServiceError) -> Response:
         body["target"] = error.target
     body["traceId"] = trace
     return JSONResponse({"error": body}, error.status, headers)
+
+
+def tell(error: ServiceError, events: EventLog) -> None:
+    """Say in an event, once, why the current request is answered with `error`; its log line says it too."""
+    tracing.refused(error.true_reason)
+    if error.told:
+        return
+    error.told = True
+    current = tracing.current()
+    about = {} if current is None else current.about
+    events.emit(
+        "request.refused" if error.status < 500 else "request.failed",
+        error.true_reason,
+        pool=about.get("pool"),
+        identifier=about.get("identifier"),
+        session=about.get("session"),
+        status=error.status,
+        code=error.code,
+    )
 
 
 def unexpected(error: Exception) -> Response:

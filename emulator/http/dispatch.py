@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator import tracing
 from emulator.errors import PoolNotFound, ServiceError
-from emulator.http.answers import error_answer, unexpected
+from emulator.http.answers import error_answer, tell, unexpected
 from emulator.http.dataplane import DataPlane, Guard, authorization_of
 from emulator.http.faulting import over
 from emulator.http.tampering import SEND, TRANSPORT, ConnectionCut
@@ -109,20 +109,10 @@ class Dispatcher:
 
     def _tell(self, error: ServiceError, scope: Scope) -> None:
         """An event with the true reason of an error answer, unless the pool has told of it already."""
-        reason, about = error.true_reason, scope.get(tracing.SCOPE, {})
-        admin = scope["path"].startswith("/.emulator") and error.status not in (401, 403)
-        tracing.refused(reason)
-        if error.told or admin:
-            return
-        self._registry.shared.events.emit(
-            "request.refused" if error.status < 500 else "request.failed",
-            reason,
-            pool=about.get("pool"),
-            identifier=about.get("identifier"),
-            session=about.get("session"),
-            status=error.status,
-            code=error.code,
-        )
+        if scope["path"].startswith("/.emulator") and error.status not in (401, 403):
+            tracing.refused(error.true_reason)
+        else:
+            tell(error, self._registry.shared.events)
 
     async def _route(self, scope: Scope, receive: Receive, send: Send) -> None:
         raw = scope["raw_path"].decode("latin-1").split("?")[0]

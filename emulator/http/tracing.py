@@ -75,7 +75,7 @@ class Tracing:
         if trace.told or "pool" in trace.about:
             return
         found = next((value for name, value in headers if name.lower() == REASON), b"")
-        reason = found.decode("latin-1") or "refused by the control plane"
+        reason = trace.reason or found.decode("latin-1") or "a token issuer refused; its answer says why"
         tracing.refused(reason)
         self._events.emit("request.refused", reason, status=status)
 

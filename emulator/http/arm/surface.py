@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import uuid
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -12,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from emulator import tracing
 from emulator.errors import ServiceError, Unauthenticated
 from emulator.http.answers import error_answer
 from emulator.http.arm.access import Access
@@ -28,8 +28,6 @@ from emulator.identity.audiences import Plane
 from emulator.identity.principals import DEFAULT_CLIENT_ID, DEFAULT_OID, Principal, within
 from emulator.identity.verify import Mode
 from emulator.resources.rendering import parse_api_version
-
-log = logging.getLogger("emulator.arm")
 
 Handler = Callable[[Call], Awaitable[Response]]
 Route = tuple[tuple[str, ...], dict[str, Handler]]
@@ -81,7 +79,7 @@ class ArmSurface(Surface):
         try:
             response = await self._answer(request)
         except ServiceError as error:
-            log.info("%s %s → %s %s: %s", request.method, scope["path"], error.status, error.code, error)
+            tracing.refused(error.true_reason, told=False)
             response = error_answer(error)
         number = str(uuid.uuid4())
         response.headers["x-ms-request-id"] = number

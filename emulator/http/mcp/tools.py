@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from emulator.errors import ServiceError
+from emulator.http.answers import tell
 from emulator.http.context import Call, check_identifier
 from emulator.http.interpreter import run_in
 from emulator.http.versions import Execution
@@ -52,6 +53,7 @@ class Tool:
         try:
             structured = await self.act(call, arguments)
         except ServiceError as error:
+            tell(error, call.plane.events)  # as the answer itself is none of HTTP's errors
             return {"content": _text(f"{error.code}: {error}"), "isError": True}
         return {"content": _text(json.dumps(structured)), "structuredContent": structured, "isError": False}
 

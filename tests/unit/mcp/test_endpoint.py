@@ -274,3 +274,16 @@ def test_keys_are_masked_in_the_journal(
     journal = requests.get(f"{running[0].admin}/requests", timeout=30).text
     assert "/mcp" in journal
     assert servers["python"].key not in journal
+
+
+def test_what_a_tool_could_not_do_is_an_event_though_the_answer_is_200(
+    running: tuple[Emulator, dict[str, Mcp]], servers: dict[str, Mcp]
+) -> None:
+    arguments = {"environmentId": "never-launched", "pythonCode": "1"}
+    assert servers["python"].call("runPythonCodeInRemoteEnvironment", **arguments)["isError"] is True
+    wrong = Mcp(running[0], "python", "not-the-key").post({"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    assert wrong.status_code == 401
+    told = [one for one in running[0].ask("GET", "/events")["events"] if one["kind"] == "request.refused"]
+    assert [one["detail"]["status"] for one in told] == [404, 401]
+    assert "does not exist or has expired" in told[0]["cause"]
+    assert "no key of pool python" in told[1]["cause"]
