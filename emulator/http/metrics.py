@@ -19,7 +19,7 @@ from emulator.pool.registry import Registry
 from emulator.pool.session import State
 
 _BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 220.0, 600.0)
-_ENDS = {"session.expired", "session.stopped", "session.ended", "session.crashed"}
+_ENDS = {"session.expired", "session.stopped", "session.ended", "session.crashed", "session.lost"}
 _STATUSES = frozenset(HTTPStatus)
 
 _CLASSES = {

@@ -18,13 +18,13 @@ LINES = 2_000
 
 ENDS = frozenset(
     {
-        *("session.expired", "session.stopped", "session.ended", "session.crashed"),
+        *("session.expired", "session.stopped", "session.ended", "session.crashed", "session.lost"),
         *("instance.exited", "instance.failed", "instance.swept", "allocation.failed"),
     }
 )
 """Kinds of events after which an instance serves nobody any more."""
 
-GONE = "(its container was gone before its console could be read: somebody else removed it)"
+GONE = "(its container was gone before its console could be read; the emulator did not remove it)"
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ class Registry:
         self._closing: set[asyncio.Future[list[Removed]]] = set()
         self._resetting = asyncio.Lock()
         self._claims: dict[str, Claim] | None = None
+        self._unlisted = ""
 
     @property
     def pools(self) -> list[Pool]:
@@ -71,8 +72,9 @@ class Registry:
         try:
             instances = await self.shared.runtime.instances()
         except RuntimeFailure as error:
-            log.warning("running sessions could not be listed: %s", error)
-            self.shared.events.emit("runtime.unavailable", str(error))
+            if str(error) != self._unlisted:  # it is asked every second: once is enough
+                self.shared.events.emit("runtime.unavailable", f"sessions cannot be listed: {error}")
+            self._unlisted = str(error)
             return
         claims, self._claims = self._claims or {}, None
         ours = {session.guid for pool in self._pools.values() for session in pool.sessions}
@@ -86,11 +88,19 @@ class Registry:
                 continue
             # Unclaimed: it may or may not have served somebody, so nobody else may ever get it.
             self.shared.ledger.release(instance.guid)
-            self.shared.events.emit("instance.swept", "belonged to no session", session=instance.guid)
+            whose = "no session" if claim is None else f"{claim.identifier!r}, whose pool is gone"
+            self.shared.events.emit("instance.swept", f"belonged to {whose}", session=instance.guid)
             await self.shared.remover.remove(instance.guid)
-        for guid in claims:
+        for guid, claim in claims.items():
             self.shared.ledger.release(guid)
+            self._lost(claim)
             await self.shared.remover.remove(guid)
+
+    def _lost(self, claim: Claim) -> None:
+        cause = "its container was gone when the emulator was started again"
+        name = claim.pool.rsplit("/", 1)[-1]
+        who = {"identifier": claim.identifier, "session": claim.guid}
+        self.shared.events.emit("session.lost", cause, pool=name, **who)
 
     async def _watch(self) -> None:
         trouble = ""

@@ -83,3 +83,29 @@ async def test_an_orderly_end_leaves_nothing_and_a_kept_one_its_sessions(tmp_pat
         await settle()
         await world.registry.close(keep=keep)
         assert len(world.runtime.alive) == left
+
+
+async def test_a_session_that_did_not_outlive_its_emulator_is_told_as_lost(tmp_path: Path) -> None:
+    path = tmp_path / "sessions.jsonl"
+    before = World(ledger=path)
+    lease = await (await before.open()).acquire("alice")
+    before.die()
+    del before.runtime.alive[lease.session.guid]
+    after = World(before.runtime, ledger=path)
+    await after.open()
+    (lost,) = [event for event in after.events.recent() if event.kind == "session.lost"]
+    assert (lost.pool, lost.identifier, lost.session) == ("pool", "alice", lease.session.guid)
+    ended = after.shared.consoles.find(lease.session.guid)
+    assert ended is not None and "was gone" in ended.note
+    after.die()
+
+
+async def test_an_engine_that_is_away_is_told_once_and_not_at_every_look(tmp_path: Path) -> None:
+    world = World(ledger=tmp_path / "sessions.jsonl")
+    world.runtime.refusal = RuntimeUnavailable("the engine is away")
+    await world.open()
+    for _ in range(5):
+        await world.registry._adopt()
+    told = [event.cause for event in world.events.recent() if event.kind == "runtime.unavailable"]
+    assert told == ["sessions cannot be listed: the engine is away"]
+    world.die()
