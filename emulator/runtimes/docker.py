@@ -30,10 +30,11 @@ from emulator.runtimes.base import (
     Start,
 )
 from emulator.runtimes.docker_calls import Calls, unavailable
+from emulator.runtimes.docker_compare import Comparison
 from emulator.runtimes.docker_container import PORT, Containers, Started
 from emulator.runtimes.docker_events import Disconnected, News, Stream
-from emulator.runtimes.docker_known import RESTARTED, RUNNING_STATES, Known, Phase, endpoint_of, trouble
-from emulator.runtimes.docker_network import gone_is_fine, remove_network
+from emulator.runtimes.docker_known import RUNNING_STATES, Known, Phase, endpoint_of
+from emulator.runtimes.docker_network import gone_is_fine
 from emulator.runtimes.options import StartOptions, start_limit, startup_probe
 from emulator.runtimes.readiness import NotReady, wait_until_ready
 from emulator.runtimes.remains import Remains
@@ -46,9 +47,6 @@ LOG_LINES, CONSOLE_LINES = 20, 2_000
 LOG_SECONDS = 5.0
 CALL_SECONDS = 60
 """Longest that docker-py waits for the answer to one call (but a pull), while the engine answers others."""
-
-NEWS_SECONDS = 1.0
-"""What the engine's list shows must have been heard of by then; else the event stream is stuck."""
 
 
 class DockerRuntime:
@@ -78,6 +76,7 @@ class DockerRuntime:
             raise unavailable(error) from error
         self._api.timeout = CALL_SECONDS
         self._calls = Calls(self._api.ping, options.engine_timeout)
+        self._comparison = Comparison(self._calls, self._containers, self._known, self.stop)
 
     # -- contract ----------------------------------------------------------------------------------------
 
@@ -152,7 +151,7 @@ class DockerRuntime:
         except BaseException as error:
             console = await self._last_lines(start.guid) if isinstance(error, NotReady) else None
             known.given_up = True
-            with contextlib.suppress(RuntimeFailure):  # what cannot be removed now is found by `_compare`
+            with contextlib.suppress(RuntimeFailure):  # what cannot be removed now is found by `Comparison`
                 await asyncio.shield(self.stop(start.guid))
             if isinstance(error, (RuntimeFailure, asyncio.CancelledError)):
                 if console is not None:
@@ -187,7 +186,7 @@ class DockerRuntime:
     async def instances(self) -> list[Instance]:
         if not self._looked_around:
             remove = self._containers.remove_container
-            remains = Remains(self._api, self._options, remove, self._remove_network)
+            remains = Remains(self._api, self._options, remove, self._containers.remove_network)
             await self._calls.run(remains.sweep)
             self._looked_around = True
         alive: list[Instance] = []
@@ -201,7 +200,7 @@ class DockerRuntime:
                 await self.stop(guid)
             elif running and known.phase is Phase.RUNNING:
                 alive.append(_instance(container))
-        await self._sweep_networks()
+        await self._comparison.sweep_networks()
         self._adopted = True
         await asyncio.sleep(0)  # whoever was told of a start just now has noted it when this returns
         return alive
@@ -218,13 +217,15 @@ class DockerRuntime:
         stream = Stream(self._api, (self._options.instance, self._options.owner), put)
         await self._calls.run(stream.open)
         try:
-            for exit_ in await self._compare():  # what happened while nobody listened
+            for exit_ in await self._comparison.missed(
+                sweep=self._adopted
+            ):  # what happened while nobody listened
                 yield exit_
             yield ImagesChanged()
             looked = time.monotonic()
             while True:
                 if (wait := looked + self._options.engine_interval - time.monotonic()) <= 0:
-                    missed = await self._compare()
+                    missed = await self._comparison.missed(sweep=self._adopted)
                     looked = time.monotonic()
                     for exit_ in missed:
                         yield exit_
@@ -249,17 +250,10 @@ class DockerRuntime:
             stream.close()
 
     async def look(self, guid: str) -> Exit | None:
-        known = self._known.get(guid)
-        if known is None or known.phase is not Phase.RUNNING or known.told:
-            return None
-        found = await self._calls.run(self._containers.all, guid)
-        return await self._over(guid, found[0] if found else None)
+        return await self._comparison.look(guid)
 
     async def tidy(self) -> list[str]:
-        for guid, known in list(self._known.items()):
-            if known.phase is Phase.LEFT:
-                await self._try_again(guid)
-        return [guid for guid, known in self._known.items() if known.phase is Phase.LEFT]
+        return await self._comparison.tidy()
 
     async def logs(self, guid: str, tail: int = 200) -> str | None:
         found = await self._calls.run(self._containers.all, guid)
@@ -293,69 +287,12 @@ class DockerRuntime:
         remove = self._containers.remove_container
         await each(containers, lambda one: f"container {one['Names'][0].lstrip('/')}", remove)
         networks = await self._calls.run(self._api.networks, filters=filters)
-        await each(networks, lambda one: f"network {one['Name']}", self._remove_network)
+        await each(networks, lambda one: f"network {one['Name']}", self._containers.remove_network)
         return left
 
     async def aclose(self) -> None:
         self._calls.close()
         self._api.close()
-
-    # -- what the engine has, and what we think it has -----------------------------------------------------
-
-    async def _compare(self) -> list[Exit]:
-        """Exits nobody told of; what belongs to no instance is removed.
-
-        Raises `RuntimeUnavailable` when the engine does not answer.
-        """
-        running = [guid for guid, known in self._known.items() if known.phase is Phase.RUNNING]
-        listed = {one["Labels"][names.SESSION]: one for one in await self._calls.run(self._containers.all)}
-        suspects = [guid for guid in running if await self._over(guid, listed.get(guid), tell=False)]
-        if suspects:
-            await asyncio.sleep(NEWS_SECONDS)  # the news of it may be on its way
-        exits = [await self._over(guid, listed.get(guid)) for guid in suspects]
-        if self._adopted:
-            for guid in listed:
-                if guid not in self._known:
-                    await self._try_again(guid)
-            await self.tidy()
-            await self._sweep_networks()
-        return [one for one in exits if one is not None]
-
-    async def _try_again(self, guid: str) -> None:
-        try:
-            await self.stop(guid)
-        except RuntimeFailure as error:
-            log.debug("%s could not be removed: %s", guid, error)
-
-    async def _over(self, guid: str, container: dict[str, Any] | None, *, tell: bool = True) -> Exit | None:
-        """How an instance that should run ended, if it did and nobody has heard of it."""
-        known = self._known.get(guid)
-        if known is None or known.phase is not Phase.RUNNING or known.told:
-            return None
-        exit_: Exit | None = None
-        if (why := trouble(known, container)) is not None:
-            exit_ = Exit(guid, None, reason=why)
-        elif container is not None and container["State"] not in RUNNING_STATES:
-            try:
-                state = (await self._calls.run(self._api.inspect_container, container["Id"]))["State"]
-                exit_ = Exit(guid, int(state["ExitCode"]), oom=bool(state.get("OOMKilled")) or known.as_oom)
-                if state["Running"]:  # by now again
-                    exit_ = Exit(guid, None, reason=RESTARTED)
-            except RuntimeUnavailable:
-                raise
-            except RuntimeFailure:
-                exit_ = Exit(guid, None, reason="was removed")
-        if exit_ is not None:
-            known.told = tell
-        return exit_
-
-    async def _sweep_networks(self) -> None:
-        for network in await self._calls.run(self._containers.networks):
-            if network["Labels"].get(names.SESSION, "") not in self._known:
-                await self._calls.run(self._remove_network, network["Id"])
-
-    def _remove_network(self, network: str) -> None:
-        remove_network(self._api, network)
 
     def _adopt(self, container: dict[str, Any]) -> Known:
         endpoint = endpoint_of(container)
@@ -372,7 +309,7 @@ class DockerRuntime:
         found = await self._calls.run(self._containers.all, guid)
         if not found:
             return "its container is gone"
-        state = (await self._calls.run(self._api.inspect_container, found[0]["Id"]))["State"]
+        state = await self._calls.run(self._containers.state, found[0]["Id"])
         if state["Running"]:
             return None
         memory = ", out of memory" if state.get("OOMKilled") else ""

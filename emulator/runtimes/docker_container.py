@@ -155,6 +155,14 @@ class Containers:
         for network in self.networks(guid):
             remove_network(self._api, network["Id"])
 
+    def state(self, container: str) -> dict[str, Any]:
+        """How a container is: `Running`, `ExitCode`, `OOMKilled`, `Error`."""
+        found: dict[str, Any] = self._api.inspect_container(container)["State"]
+        return found
+
+    def remove_network(self, network: str) -> None:
+        remove_network(self._api, network)
+
     def remove_container(self, container: str) -> None:
         gone_is_fine(self._api.remove_container, container, force=True, v=True)
 

@@ -49,7 +49,7 @@ RESTARTED = "was restarted or moved to another network, which a session does not
 def endpoint_of(container: Mapping[str, Any]) -> Mapping[str, Any]:
     """The container's end of its only network, of a listed or an inspected container; {} without one."""
     networks: Mapping[str, Mapping[str, Any]] = container["NetworkSettings"]["Networks"] or {}
-    return next((one for one in networks.values() if one.get("EndpointID")), {})
+    return next((one for one in networks.values() if one.get("EndpointID") or one.get("IPAddress")), {})
 
 
 def trouble(known: Known, container: Mapping[str, Any] | None) -> str | None:
@@ -59,6 +59,8 @@ def trouble(known: Known, container: Mapping[str, Any] | None) -> str | None:
     if container["State"] not in RUNNING_STATES:
         return None
     endpoint = endpoint_of(container).get("EndpointID", "")
+    if not known.endpoint and known.subnet:
+        return None  # this engine tells of no endpoints
     if not endpoint:
         return "has no network any more: it was disconnected or its network removed"
     if endpoint != known.endpoint:
