@@ -199,7 +199,7 @@ class ProcessRuntime:
 
     def _environment(self, pool: SessionPool, kernel: str) -> dict[str, str]:
         # Nothing of the emulator's own environment: it may hold the user's cloud credentials.
-        kept = ("PATH", "LANG", "LC_ALL", "TZ", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+        kept = ("PATH", "LANG", "LC_ALL", "TZ", *sandbox.CERTIFICATES)
         base = {name: os.environ[name] for name in kept if name in os.environ}
         home = "/tmp" if self.bwrap else str(self._root)  # noqa: S108 - a private tmpfs in there
         mode = {"CODE_INTERPRETER_MODE": "shell"} if pool.container_type is ContainerType.SHELL else {}

@@ -15,6 +15,8 @@ PROGRAMS = frozenset(
     {"bin", "sbin", "lib", "lib32", "lib64", "libx32", "usr", "etc", "opt", "nix", "gnu", "snap"}
 )
 """Folders of the root that programs need; a session sees these and no others of the machine's."""
+CERTIFICATES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+"""Variables that name files of certificates, which a session is given and must be able to read."""
 OWN = frozenset({"dev", "proc", "sys", "tmp", "run", "mnt"})
 """Those it has of its own."""
 
@@ -73,10 +75,12 @@ def python_path() -> list[str]:
 
 
 def _needed() -> list[str]:
-    """Folders the session's Python runs from, wherever they are."""
+    """Folders the session's Python runs from, and certificates it is told of, wherever they are."""
     interpreter = Path(sys.executable).resolve().parents[1]
     roots = [sys.prefix, sys.base_prefix, str(interpreter), *python_path()]
-    return [root for root in roots if root not in ("/usr", "/")]
+    named = (os.environ.get(name, "") for name in CERTIFICATES)
+    files = [one for one in named if Path(one).is_file() and Path(one).parts[1:2] != ("etc",)]
+    return [root for root in roots if root not in ("/usr", "/")] + files
 
 
 def die_with_parent() -> None:

@@ -32,7 +32,11 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
     # Not where sessions have an empty folder of their own anyway: the state must be hidden by its place.
     folder = Path(tempfile.mkdtemp(prefix="doctor-", dir="/var/tmp"))
     try:
-        with emulator(folder, "--runtime", "process", "--instance", "doctor-process", pools=pools) as running:
+        certificates = folder / "ca.pem"
+        certificates.write_text("certificates", encoding="utf-8")
+        flags = ("--runtime", "process", "--instance", "doctor-process")
+        env = {"REQUESTS_CA_BUNDLE": str(certificates)}
+        with emulator(folder, *flags, pools=pools, env=env) as running:
             yield running
     finally:
         shutil.rmtree(folder)
@@ -82,6 +86,17 @@ def test_the_hosts_kernel_settings_cannot_be_written(report: Report) -> None:
 def test_nothing_of_the_doctor_stays(started: Emulator, report: Report) -> None:
     assert report.cells
     assert started.ask("GET", "/sessions")["sessions"] == []
+
+
+def test_of_other_folders_a_session_sees_only_what_it_is_told_of(started: Emulator) -> None:
+    code = "import os; path = os.environ['REQUESTS_CA_BUNDLE']; (open(path).read(), os.listdir('{}'))"
+    found = started.value("python", "looks-around", code.format(started.log.parent))
+    assert (
+        found == "('certificates', ['state', 'ca.pem'])" or found == "('certificates', ['ca.pem', 'state'])"
+    )
+    assert started.value("python", "looks-around", f"os.listdir('{started.log.parent}/state')") == []
+    assert started.value("python", "looks-around", "set(os.listdir('/home')) - {'ubuntu'}") == "set()"
+    started.send("DELETE", "python", "/session?api-version=2025-10-02-preview&identifier=looks-around")
 
 
 def test_two_at_once_do_not_disturb_each_other(started: Emulator) -> None:
