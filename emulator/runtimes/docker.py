@@ -217,9 +217,8 @@ class DockerRuntime:
         stream = Stream(self._api, (self._options.instance, self._options.owner), put)
         await self._calls.run(stream.open)
         try:
-            for exit_ in await self._comparison.missed(
-                sweep=self._adopted
-            ):  # what happened while nobody listened
+            # What happened while nobody listened.
+            for exit_ in await self._comparison.missed(sweep=self._adopted):
                 yield exit_
             yield ImagesChanged()
             looked = time.monotonic()
