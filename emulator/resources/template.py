@@ -110,28 +110,24 @@ def read_cpu(resources: Mapping[str, Any], path: Path, report: Report) -> float 
 
 
 def read_memory(resources: Mapping[str, Any], path: Path, report: Report) -> int | None:
-    text = resources.get("memory")
-    if text is None:
-        return None
-    try:
-        size = parse_bytes(text)
-    except ValueError as error:
-        raise report.error(path, str(error), text, code=INVALID_TEMPLATE) from None
-    if size < SMALLEST_MEMORY:
-        raise report.error(path, "an engine takes no less than 6Mi", text, code=INVALID_TEMPLATE)
-    return size
+    smallest = (SMALLEST_MEMORY, "an engine takes no less than 6Mi")
+    return _read_size(resources.get("memory"), path, report, *smallest)
 
 
 def read_disk(options: Mapping[str, Any], path: Path, report: Report) -> int | None:
-    text = options.get("disk")
+    smallest = (SMALLEST_DISK, "a session needs at least 16Mi")
+    return _read_size(options.get("disk"), path, report, *smallest)
+
+
+def _read_size(text: Any, path: Path, report: Report, smallest: int, remedy: str) -> int | None:
     if text is None:
         return None
     try:
         size = parse_bytes(text)
     except ValueError as error:
         raise report.error(path, str(error), text, code=INVALID_TEMPLATE) from None
-    if size < SMALLEST_DISK:
-        raise report.error(path, "a session needs at least 16Mi", text, code=INVALID_TEMPLATE)
+    if size < smallest:
+        raise report.error(path, remedy, text, code=INVALID_TEMPLATE)
     return size
 
 

@@ -39,6 +39,19 @@ def lab() -> Iterator[Lab]:
         _lab.sweep_own()
 
 
+@pytest.fixture
+def instance(lab: Lab) -> Iterator[str]:
+    """A name for emulators that the test starts and ends by itself."""
+    name = lab.new_instance()
+    yield name
+    for one in list(lab.emulators):
+        if one.process.poll() is None:
+            one.process.kill()
+            one.process.wait()
+        lab.emulators.remove(one)
+    lab.sweep(name)
+
+
 @pytest.fixture(scope="session")
 def echo_image(lab: Lab) -> str:
     """A custom container without an interpreter, port 8080."""

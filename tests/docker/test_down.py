@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,6 @@ from tests.harness import Emulator, pool
 
 pytestmark = pytest.mark.engine
 POOLS = [pool("shell", "Shell", max_sessions=4, ready=0)]
-
-
-@pytest.fixture
-def instance(lab: Lab) -> Iterator[str]:
-    """A name for emulators that the test starts and ends by itself."""
-    name = lab.new_instance()
-    yield name
-    for one in list(lab.emulators):
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-        lab.emulators.remove(one)
-    lab.sweep(name)
 
 
 def command(lab: Lab, folder: Path, instance: str, verb: str) -> subprocess.CompletedProcess[str]:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +22,6 @@ from tests.harness import Emulator, pool
 
 pytestmark = pytest.mark.engine
 KILLS = int(os.environ.get("DYNAMIC_SESSIONS_TEST_KILLS", "10"))
-
-
-@pytest.fixture
-def instance(lab: Lab) -> Iterator[str]:
-    """A name for an emulator that the test starts and ends by itself."""
-    name = lab.new_instance()
-    yield name
-    for one in list(lab.emulators):
-        if one.process.poll() is None:
-            one.process.kill()
-            one.process.wait()
-        lab.emulators.remove(one)
-    lab.sweep(name)
 
 
 POOLS = [
