@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import os
 import re
 import shutil
@@ -137,12 +138,21 @@ def interfaces() -> set[str]:
 
 
 def _bridges(folder: Path) -> list[str]:
-    """The engine's bridge, and those of its networks, whose ids are somewhere in its database."""
+    """The engine's bridge, and those of its networks: what its database knows, and what has its addresses.
+
+    An engine whose disk was full has bridges that its database does not know.
+    """
     number = int(folder.name.removeprefix(PREFIX))
     known = b""
     with contextlib.suppress(OSError):
         known = (folder / "data" / "network" / "files" / "local-kv.db").read_bytes()
     ids = {found.decode()[:12] for found in re.findall(rb"[0-9a-f]{64}", known)}
-    names = [bridge(number), *(f"br-{one}" for one in ids)]
-    there = interfaces()
-    return [name for name in names if name in there]
+    names = {bridge(number), *(f"br-{one}" for one in ids)}
+    own = ipaddress.ip_network(subnet(number))
+    shown = subprocess.run(
+        ["ip", "-o", "-4", "address"], capture_output=True, text=True, timeout=30, check=True
+    )
+    for words in map(str.split, shown.stdout.splitlines()):
+        if words[1].startswith("br-") and ipaddress.ip_interface(words[3]).ip in own:
+            names.add(words[1])
+    return sorted(names & interfaces())
