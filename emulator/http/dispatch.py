@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emulator import tracing
@@ -101,6 +102,8 @@ class Dispatcher:
             await error_answer(error)(scope, receive, scope.get(SEND, send))  # a fault may be in between
         except ConnectionCut:
             raise
+        except ClientDisconnect:  # while its body was read: there is nobody to answer
+            tracing.refused("the caller went away before all of its request was there")
         except Exception as error:
             self._tell(ServiceError(f"a bug of the emulator: {error!r}"), scope)
             if started():

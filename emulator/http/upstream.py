@@ -14,7 +14,7 @@ from yarl import URL
 
 from emulator.errors import SessionContainerExited, UpstreamTimeout, UpstreamUnreachable
 from emulator.http.tracing import carry
-from emulator.pool.session import Session
+from emulator.pool.session import Session, State
 from emulator.runtimes.base import Instance
 
 EXIT_NEWS_SECONDS = 2.0
@@ -89,7 +89,7 @@ class Upstreams:
         `SessionContainerExited` when the container ended meanwhile, `UpstreamTimeout`, or
         `UpstreamUnreachable`.
         """
-        instance = session.running
+        instance = await self.alive(session)
         headers = options["headers"] = CIMultiDict(options.get("headers") or {})
         carry(headers)
         url = URL(instance.address.url + target, encoded=True)
@@ -112,6 +112,14 @@ class Upstreams:
             ) from error
         except (aiohttp.ClientError, ConnectionError) as error:
             raise await self.explain(session, error) from error
+
+    async def alive(self, session: Session) -> Instance:
+        """The instance to connect to. Raises `SessionContainerExited` for a session that ended meanwhile:
+        its connections are closed already, and a new one would be closed by nobody.
+        """
+        if session.state is not State.ACTIVE:
+            raise await self.explain(session, ConnectionResetError("its session has ended"))
+        return session.running
 
     async def explain(
         self, session: Session, error: BaseException

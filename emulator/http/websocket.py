@@ -40,8 +40,9 @@ async def forward_websocket(
     for name in _HANDSHAKE:
         headers.popall(name, None)
     carry(headers)
-    client = upstreams.client(session.running)
-    url = session.running.address.url + target
+    instance = await upstreams.alive(session)
+    client = upstreams.client(instance)
+    url = instance.address.url + target
     try:
         inside = await client.ws_connect(
             url, headers=headers, protocols=scope.get("subprotocols", ()), max_msg_size=_MAX_MESSAGE

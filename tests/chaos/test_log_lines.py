@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -124,3 +126,14 @@ def test_no_secret_is_in_any_line(running: Emulator, tmp_path: Path) -> None:
     shown = json.dumps([journal, requests.get(f"{running.admin}/events", timeout=30).json()])
     for secret in (*SECRETS.values(), good, bad):
         assert secret not in shown
+
+
+def test_a_caller_that_leaves_before_its_request_is_whole_is_no_bug(running: Emulator) -> None:
+    url = urlsplit(running.endpoint("python"))
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=30) as caller:
+        head = f"POST {url.path}{EXECUTE}leaver HTTP/1.1\r\nHost: localhost\r\n"
+        caller.sendall(f"{head}Authorization: Bearer {running.token}\r\n".encode())
+        caller.sendall(b'Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"code":')
+        time.sleep(0.2)  # so that it is being read by then
+    eventually(lambda: "the caller went away before all of its request was there" in running.text(), "a line")
+    assert "Traceback" not in running.text()

@@ -9,7 +9,7 @@ import pytest
 
 from tests.soak.__main__ import soak
 
-MINUTES = float(os.environ.get("DYNAMIC_SESSIONS_TEST_SOAK_MINUTES", "0.5"))
+MINUTES = float(os.environ.get("DYNAMIC_SESSIONS_TEST_SOAK_MINUTES", "0.3"))
 
 
 @pytest.mark.engine
