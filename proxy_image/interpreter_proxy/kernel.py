@@ -96,7 +96,10 @@ class Kernel:
             return
         self._strike(instance)
         ending = await instance.execute(code, collector, limit.seconds, aside=aside)
-        if instance.death.done() or ending in {Ending.DIED, Ending.TIMED_OUT_AND_KILLED}:
+        over = instance.death.done() or ending in {Ending.DIED, Ending.TIMED_OUT_AND_KILLED}
+        if (
+            over and instance is self._instance
+        ):  # else the next one is ready already, and nobody says so again
             self._ready.clear()
         conclude(collector, ending, instance, limit)
 

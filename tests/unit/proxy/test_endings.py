@@ -26,6 +26,17 @@ while True:
     except BaseException:
         pass
 """
+DIES_LATE = """
+import os, time
+kernel = get_ipython().kernel
+publish = kernel._publish_status
+def dying(status, *rest, **more):
+    if status == 'idle':
+        time.sleep(0.2)
+        os.kill(os.getpid(), 9)
+    return publish(status, *rest, **more)
+kernel._publish_status = dying
+"""
 
 
 def test_a_timeout_interrupts_and_keeps_the_state(proxy: Proxy) -> None:
@@ -37,6 +48,13 @@ def test_a_timeout_interrupts_and_keeps_the_state(proxy: Proxy) -> None:
 def test_what_was_printed_before_a_timeout_is_there(proxy: Proxy) -> None:
     body = proxy.execute("import time\nprint('begun')\ntime.sleep(60)", timeoutInSeconds=1).json
     assert body["result"]["stdout"] == "begun\n"
+
+
+def test_a_kernel_that_dies_between_its_answer_and_its_last_output_is_replaced(proxy: Proxy) -> None:
+    """The next one is ready before anybody stopped waiting for that output: it must count as ready."""
+    body = proxy.execute(DIES_LATE).json
+    assert body["status"] == "Succeeded"
+    assert proxy.value("1+1", timeoutInSeconds=20) == 2
 
 
 def test_the_default_limit_is_not_named(start: Callable[..., Proxy]) -> None:
