@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import socket
@@ -87,7 +88,7 @@ class Containers:
 
     def _labels(self, guid: str) -> dict[str, str]:
         return {
-            **self._passed_on(),
+            **self._passed_on,
             names.INSTANCE: self._options.instance,
             names.OWNER: self._options.owner,
             names.HOLDER: self._options.holder,
@@ -182,6 +183,7 @@ class Containers:
         """Raises `RuntimeFailure` if containers cannot have a disk of `size` bytes."""
         try_quota(self._api, image, size, self._labels(guid))
 
+    @functools.cached_property
     def _passed_on(self) -> dict[str, str]:
         """Labels for everything that is made: the user's, and those by which whoever started the emulator's
         own container finds what to clean up after it."""
